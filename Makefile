@@ -1,0 +1,57 @@
+# Every verb of the project. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.PHONY: help demo test test-fast lint format generated servers lock clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/run.ready: requirements.lock pyproject.toml
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "installing what Onshi runs with, into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.ready: requirements-dev.lock $(VENV)/run.ready
+	@echo "installing what Onshi is tested with, into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/run.ready ## 200 invented patients from a simulated terminal to a chart; no server, no root
+	@$(BIN)/onshi demo --patients 200
+
+test: $(VENV)/dev.ready servers ## everything, on private RabbitMQ and PostgreSQL
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+test-fast: $(VENV)/dev.ready ## what needs no server
+	@$(BIN)/pytest -n 2 -m "not rabbitmq and not postgresql" tests/unit tests/property tests/rules
+
+servers: ## install RabbitMQ and PostgreSQL from Debian's packages, if they are missing (never starts a shared one)
+	@infra/servers.sh
+
+lint: $(VENV)/dev.ready ## ruff, mypy, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/dev.ready ## put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+generated: $(VENV)/run.ready ## write again what is made from the models
+	@$(BIN)/python -m pipeline.broker.definitions
+
+lock: ## choose the newest allowed versions (needs uv)
+	@uv pip compile pyproject.toml infra/build.in --extra zip --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --upgrade -q -o requirements.lock
+	@uv pip compile pyproject.toml infra/build.in --extra zip --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --upgrade -q -o requirements-dev.lock
+
+clean: ## remove what was made here
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,152 @@
+"""How are answers kept, which one stands, and which are about to run out?
+
+`grants` is append-only; `standings` holds the newest answer of each person, category and source, written only over an
+older one, so that any order of arrival ends alike. At one instant a refusal beats a grant, and the earlier limit the
+later. A standing is announced as expiring once and as expired once: the marks stand in its row, so neither restarts
+nor a clock that jumps repeat them, and a newer answer starts afresh.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from consumers.consent.grants import Grant
+from pipeline.events import ConsentExpired, ConsentExpiring, ConsentRecorded, Event
+from pipeline.outcome import Outcome
+from pipeline.storage.engine import insert_new
+from pipeline.storage.schema import grants, standings
+
+MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A grant of a person, with where it was seen."""
+
+    clinic: str
+    terminal: str
+    file_id: str
+    person_hash: str
+    patient_hash: str | None
+    sealed_person: bytes | None = field(repr=False)
+    grant: Grant
+
+    @property
+    def grant_id(self) -> str:
+        return self.grant.id(self.clinic, self.person_hash)
+
+    def announcement(self) -> ConsentRecorded:
+        grant = self.grant
+        return ConsentRecorded(
+            clinic=self.clinic,
+            edge=self.terminal,
+            grant_id=self.grant_id,
+            category=grant.category.value,
+            until=grant.until,
+            granted=grant.granted,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An announcement that is made with this transaction."""
+
+    grant_id: str
+    expired: bool
+
+
+def write(connection: Connection, entries: Sequence[Entry], expiring_before: timedelta, now: datetime) -> None:
+    """Append to the ledger, and let the newest stand."""
+    # Sorted, so that two consumers lock rows in the same order.
+    ordered = sorted(entries, key=_place)
+    insert_new(connection, grants, [_grant_row(entry, now) for entry in ordered])
+    rows = [_standing_row(entry, expiring_before) for entry in ordered if entry.grant.counts]
+    if rows:
+        connection.execute(_stand(connection), rows)
+
+
+def _place(entry: Entry) -> tuple[str, str, str, str]:
+    return entry.clinic, entry.person_hash, entry.grant.category.value, entry.grant.source.value
+
+
+def _grant_row(entry: Entry, now: datetime) -> dict[str, Any]:
+    grant = entry.grant
+    return {
+        "grant_id": entry.grant_id,
+        "clinic": entry.clinic,
+        "terminal": entry.terminal,
+        "file_id": entry.file_id,
+        "person_hash": entry.person_hash,
+        "patient_hash": entry.patient_hash,
+        "category": grant.category.value,
+        "source": grant.source.value,
+        "granted": grant.granted,
+        "consented_at": grant.consented_at,
+        "until": grant.until,
+        "may_request": grant.may_request,
+        "sealed_person": entry.sealed_person if grant.may_request else None,
+        "recorded_at": now,
+    }
+
+
+def _standing_row(entry: Entry, expiring_before: timedelta) -> dict[str, Any]:
+    grant = entry.grant
+    return {
+        "clinic": entry.clinic,
+        "person_hash": entry.person_hash,
+        "category": grant.category.value,
+        "source": grant.source.value,
+        "grant_id": entry.grant_id,
+        "granted": grant.granted,
+        "consented_at": grant.consented_at,
+        "until": grant.until,
+        "expiring_at": grant.until - expiring_before if grant.until else None,
+        "expiring_told": False,
+        "expired_told": False,
+    }
+
+
+def _stand(connection: Connection) -> Any:
+    """Write a standing where none is, or where an older one is; the condition is the order described above."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(standings)
+    new, held = statement.excluded, standings.c
+    ends_sooner = and_(new.until.is_not(None), or_(held.until.is_(None), new.until < held.until))
+    wins_tie = or_(
+        and_(held.granted.is_(True), new.granted.is_(False)),
+        and_(held.granted.is_(True), new.granted.is_(True), ends_sooner),
+    )
+    is_newer = or_(held.consented_at < new.consented_at, and_(held.consented_at == new.consented_at, wins_tie))
+    key = [column.name for column in standings.primary_key.columns]
+    changed = {column.name: new[column.name] for column in held if column.name not in key}
+    return statement.on_conflict_do_update(index_elements=key, set_=changed, where=is_newer)
+
+
+def announcements(connection: Connection, now: datetime) -> list[Outcome]:
+    """Claim the standings that are to be announced now; one already past its limit is announced as expired only."""
+    over = and_(standings.c.expired_told.is_(False), standings.c.until <= now)
+    near = and_(standings.c.expiring_told.is_(False), standings.c.expiring_at <= now, standings.c.until > now)
+    return [*_claim(connection, over, expired=True), *_claim(connection, near, expired=False)]
+
+
+def _claim(connection: Connection, when: Any, *, expired: bool) -> list[Outcome]:
+    query = select(standings).where(standings.c.granted.is_(True), when).order_by(standings.c.until).limit(MOST)
+    kind: type[ConsentExpired | ConsentExpiring] = ConsentExpired if expired else ConsentExpiring
+    outcomes: list[Outcome] = []
+    for row in connection.execute(query.with_for_update(skip_locked=True)):
+        event: Event = kind(clinic=row.clinic, grant_id=row.grant_id, category=row.category, until=row.until)
+        outcomes.append(Outcome("expired" if expired else "expiring", (event,), (Told(row.grant_id, expired),)))
+    return outcomes
+
+
+def mark_told(connection: Connection, told: Sequence[Told]) -> None:
+    for expired in (False, True):
+        ids = sorted(each.grant_id for each in told if each.expired is expired)
+        if ids:
+            # What has expired will never again be near its limit.
+            values = {"expiring_told": True} | ({"expired_told": True} if expired else {})
+            connection.execute(update(standings).where(standings.c.grant_id.in_(ids)).values(**values))

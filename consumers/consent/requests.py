@@ -1,0 +1,223 @@
+"""Which requests of ours are to be placed now, and what became of the others?
+
+A request is a row first and an order afterwards: the order is a lease that is issued again from the row while the
+request is wanted, its consent stands and its time is not over. Nothing is ordered under a consent that has been
+refused since, at or after its limit less a minute, or while the terminal's clock or ours is in doubt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, and_, or_, select, update
+
+from consumers.consent.grants import Grant, Source, may_ask
+from consumers.consent.request_state import TABLE, Happening, RequestState
+from pipeline import edge_reports
+from pipeline.custody import FileOutcome
+from pipeline.oqs.eligibility import ConsentCategory
+from pipeline.outcome import Outcome
+from pipeline.settings import Settings
+from pipeline.storage.schema import files, grants, requests, standings
+from pipeline.topology import Edge
+
+MOST = 100
+FOREIGN_FOR: Final = timedelta(days=7)
+"""How long after its answer a request may still turn out to have been answered for another person."""
+FOREIGN: Final = "foreign_answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something befell a request. Applied only where the state table lets it, whatever came in between."""
+
+    request_id: str
+    happening: Happening
+    reason: str | None = None
+    answer_file_id: str | None = None
+    placed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An order that leaves with this transaction."""
+
+    request_id: str
+    terminal: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ToPlace:
+    """A request whose order may go out, to this terminal, before `until`."""
+
+    request_id: str
+    clinic: str
+    terminal: str
+    until: datetime
+    window_until: datetime | None
+    withdraw_at: datetime
+    sealed_request: bytes = field(repr=False)
+
+
+def apply_changes(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
+    for change in sorted(changes, key=_request_id):
+        meets, leads_to = TABLE[change.happening]
+        is_end = leads_to is not RequestState.PLACED
+        values: dict[str, Any] = {"state": leads_to.value, "ended_at": now if is_end else None}
+        if change.happening is Happening.PLACED:
+            values |= {"placed_at": change.placed_at, "reason": None}
+        else:
+            values["reason"] = change.reason
+        if change.answer_file_id:
+            values["answer_file_id"] = change.answer_file_id
+        allowed = requests.c.state.in_(sorted(state.value for state in meets))
+        connection.execute(update(requests).where(requests.c.request_id == change.request_id, allowed).values(**values))
+
+
+def _request_id(change: Change) -> str:
+    return change.request_id
+
+
+def mark_ordered(connection: Connection, ordered: Sequence[Ordered]) -> None:
+    for order in ordered:
+        where = requests.c.request_id == order.request_id
+        values = {"ordered_until": order.until, "terminal": order.terminal}
+        connection.execute(update(requests).where(where).values(**values))
+
+
+def ended(connection: Connection, settings: Settings, now: datetime) -> list[Outcome]:
+    """Find requests that time alone has ended, and answers that reconciliation found to be another person's."""
+    # A placed file is taken back by the terminal itself; its report gets one lease to arrive.
+    over = or_(
+        and_(requests.c.state == RequestState.WANTED, requests.c.withdraw_at <= now),
+        and_(requests.c.state == RequestState.PLACED, requests.c.withdraw_at <= now - settings.lease),
+    )
+    late = select(requests.c.request_id).where(over).order_by(requests.c.request_id).limit(MOST)
+    foreign = (
+        select(requests.c.request_id)
+        .join(files, files.c.file_id == requests.c.answer_file_id)
+        .where(
+            files.c.outcome == FileOutcome.REJECTED,
+            files.c.reason == FOREIGN,
+            files.c.outcome_at > now - FOREIGN_FOR,
+            files.c.correlation_hash == requests.c.base_hash,
+            requests.c.state == RequestState.ANSWERED,
+        )
+        .limit(MOST)
+    )
+    changes = [Change(found, Happening.TIME_OVER, "no_answer") for found in _claim(connection, late)]
+    changes += [Change(found, Happening.FOREIGN, FOREIGN) for found in _claim(connection, foreign)]
+    return [Outcome(change.happening.value, writes=(change,)) for change in changes]
+
+
+def _claim(connection: Connection, query: Any) -> list[str]:
+    return list(connection.scalars(query.with_for_update(of=requests, skip_locked=True)))
+
+
+def to_place(
+    connection: Connection, settings: Settings, now: datetime
+) -> tuple[list[ToPlace], list[Outcome]]:
+    """Claim wanted requests without a running order: those that may go out now, and those whose consent is over."""
+    query = (
+        select(requests)
+        .where(
+            requests.c.state == RequestState.WANTED,
+            or_(requests.c.ordered_until.is_(None), requests.c.ordered_until <= now),
+            requests.c.withdraw_at > now,
+        )
+        .order_by(requests.c.wanted_at)
+        .limit(MOST)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(query).all()
+    if not rows:
+        return [], []
+    held = _grants_of(connection, rows)
+    reports = edge_reports.read(connection)
+    ready: list[ToPlace] = []
+    over: list[Outcome] = []
+    for row in rows:
+        reason = closed(row, held.get(row.grant_id), now)
+        terminal = _terminal(row, settings, reports, now)
+        if reason:
+            over.append(Outcome("window_closed", writes=(Change(row.request_id, Happening.WINDOW_CLOSED, reason),)))
+        elif terminal:
+            ready.append(_place(row, held.get(row.grant_id), terminal, min(now + settings.lease, row.withdraw_at)))
+    return ready, over
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The grant a request was made under, and whether it still stands."""
+
+    grant: Grant
+    stands: bool
+
+
+def closed(row: Row[tuple[object, ...]], held: Held | None, now: datetime) -> str | None:
+    """Say why a request may not go out any more; none when it may. What needs no consent has no category."""
+    if row.category is None:
+        return None
+    if held is None:
+        return "no_consent"
+    if not held.stands:
+        return "consent_replaced"
+    return None if may_ask(held.grant, now) else "window"
+
+
+def _grants_of(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> dict[str, Held]:
+    ids = sorted({row.grant_id for row in rows if row.grant_id})
+    if not ids:
+        return {}
+    same = and_(
+        standings.c.clinic == grants.c.clinic,
+        standings.c.person_hash == grants.c.person_hash,
+        standings.c.category == grants.c.category,
+        standings.c.source == grants.c.source,
+    )
+    query = select(grants, standings.c.grant_id.label("standing"), standings.c.granted.label("still"))
+    query = query.outerjoin(standings, same).where(grants.c.grant_id.in_(ids))
+    # A newer grant of the same person keeps a request alive; only a refusal ends it. Its own window still counts.
+    return {row.grant_id: Held(_grant(row), bool(row.still)) for row in connection.execute(query)}
+
+
+def _grant(row: Row[tuple[object, ...]]) -> Grant:
+    return Grant(
+        category=ConsentCategory(row.category),
+        source=Source(row.source),
+        granted=row.granted,
+        consented_at=row.consented_at,
+        until=row.until,
+        may_request=row.may_request,
+        flag="",
+    )
+
+
+def _terminal(
+    row: Row[tuple[object, ...]], settings: Settings, reports: dict[Edge, edge_reports.EdgeState], now: datetime
+) -> str | None:
+    """Choose where the order goes: where it was meant to, or to a neighbour when that one is silent."""
+    meant = Edge(row.clinic, row.terminal)
+    state = reports.get(meant)
+    if state is None or state.is_alive(now):
+        return meant.edge if edge_reports.takes_orders(meant, reports, now) else None
+    clinic = settings.clinic(row.clinic)
+    others = [Edge(row.clinic, terminal.id) for terminal in (clinic.terminals if clinic else ())]
+    # Only one that has reported: sending to two unknown ones could place it twice.
+    alive = [edge for edge in others if edge in reports and edge_reports.takes_orders(edge, reports, now)]
+    return alive[0].edge if alive else None
+
+
+def _place(row: Row[tuple[object, ...]], held: Held | None, terminal: str, until: datetime) -> ToPlace:
+    limits = [limit for limit in (row.window_until, held.grant.until if held else None) if limit]
+    return ToPlace(
+        request_id=row.request_id,
+        clinic=row.clinic,
+        terminal=terminal,
+        until=until,
+        window_until=min(limits, default=None),
+        withdraw_at=row.withdraw_at,
+        sealed_request=row.sealed_request,
+    )

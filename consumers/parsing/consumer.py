@@ -1,0 +1,206 @@
+"""What does a file of the terminal say, or why can it not be used?
+
+Queue    parsing
+Listens  file.captured
+Emits    file.stored, record.parsed
+Parks    unknown_clinic, seal_broken, key_missing: not ours to read; bug_…: the parser failed, and the sealed original
+         is stored all the same
+Repeats  safe: rows are keyed by file and copy; a second copy of a known file writes only its copy
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import Connection, select, update
+
+from consumers.parsing.reading import Reading, read
+from pipeline.consumer import Consumer
+from pipeline.contents import SealedFile, file_context, name_context, record_context
+from pipeline.custody import Custody, FileOutcome, Receipt
+from pipeline.envelope import Envelope
+from pipeline.errors import PermanentError
+from pipeline.events import Event, FileCaptured, FileStored, RecordParsed
+from pipeline.keyring import Keyring
+from pipeline.outcome import Outcome
+from pipeline.sealing import KeyClass, Opener, Sealer, recipient_of
+from pipeline.settings import Settings
+from pipeline.storage.engine import insert_new, upsert
+from pipeline.storage.schema import copies, files, receipts
+from pipeline.topology import Role
+
+FIRST_REVISION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A captured copy, opened and read."""
+
+    event: FileCaptured
+    reading: Reading
+    sealed_name: bytes = field(repr=False)
+    sealed_record: bytes | None = field(repr=False)
+    correlation_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Which files were finished with before, by an earlier copy or an earlier delivery."""
+
+    finished: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFile:
+    prepared: Prepared
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCopy:
+    prepared: Prepared
+    at: datetime
+
+
+class Parsing(Consumer[Prepared, Facts]):
+    role: ClassVar[Role] = Role.PARSING
+    listens: ClassVar[tuple[type[Event], ...]] = (FileCaptured,)
+
+    def __init__(self, settings: Settings, keyring: Keyring) -> None:
+        self._settings = settings
+        self._keyring = keyring
+        self._opener = Opener(keyring)
+        self._sealer = Sealer()
+
+    def prepare(self, envelope: Envelope) -> Prepared:
+        event = envelope.event
+        assert isinstance(event, FileCaptured)
+        clinic = self._settings.clinic(event.clinic)
+        if clinic is None:
+            raise PermanentError("unknown_clinic")
+        identity = self._keyring.identity(event.clinic)
+        original = SealedFile.from_bytes(self._opener.open(event.clinic, file_context(event.file_id), event.sealed))
+        if identity.mac("content", original.content) != event.mac:
+            raise PermanentError("content_changed")
+        reading = read(original, frozenset(clinic.institution_codes))
+        standing = self._keyring.epoch_key(event.clinic, KeyClass.STANDING, event.captured_at)
+        correlation = reading.correlation
+        return Prepared(
+            event,
+            reading,
+            self._sealer.seal(standing, event.clinic, name_context(event.copy_id), original.name.encode()),
+            self._seal_record(event, reading),
+            identity.mac("correlation", correlation.encode()) if correlation else None,
+        )
+
+    def _seal_record(self, event: FileCaptured, reading: Reading) -> bytes | None:
+        if reading.record is None:
+            return None
+        key_class = KeyClass.CLINICAL if reading.is_clinical else KeyClass.ORIGINAL
+        public = self._keyring.epoch_key(event.clinic, key_class, event.captured_at)
+        return self._sealer.seal(public, event.clinic, record_context(event.file_id), reading.record)
+
+    def key(self, prepared: Prepared) -> Hashable:
+        return prepared.event.file_id
+
+    def gather(self, connection: Connection, batch: Sequence[Prepared]) -> Facts:
+        ids = sorted({prepared.event.file_id for prepared in batch})
+        query = select(receipts.c.file_id).where(
+            receipts.c.consumer == self.role.value, receipts.c.file_id.in_(ids)
+        )
+        return Facts(frozenset(connection.scalars(query)))
+
+    def decide(self, prepared: Prepared, facts: Facts, now: datetime) -> Outcome:
+        event, reading = prepared.event, prepared.reading
+        stored = FileStored(
+            clinic=event.clinic, edge=event.edge, file_id=event.file_id, copy_id=event.copy_id, stored_at=now
+        )
+        if event.file_id in facts.finished:
+            return Outcome("second_copy", (stored,), (StoreCopy(prepared, now),))
+        writes = (StoreFile(prepared, now), StoreCopy(prepared, now))
+        if reading.bug:
+            return Outcome("bug", (stored,), writes, park=reading.bug)
+        if reading.outcome is FileOutcome.REJECTED:
+            return Outcome("rejected", (stored,), writes)
+        parsed = RecordParsed(
+            clinic=event.clinic,
+            file_id=event.file_id,
+            revision=FIRST_REVISION,
+            kind=reading.kind,
+            terminal=event.edge,
+        )
+        return Outcome("parsed", (stored, parsed), writes)
+
+    def apply(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
+        new_files = [write for outcome in outcomes for write in outcome.writes if isinstance(write, StoreFile)]
+        new_copies = [write for outcome in outcomes for write in outcome.writes if isinstance(write, StoreCopy)]
+        upsert(
+            connection,
+            files,
+            [_file_row(write) for write in new_files],
+            ("kind", "outcome", "reason", "correlation_hash", "sealed_record", "processed_at", "outcome_at"),
+        )
+        insert_new(connection, copies, [_copy_row(write) for write in new_copies])
+        insert_new(
+            connection,
+            receipts,
+            [
+                {
+                    "file_id": write.prepared.event.file_id,
+                    "consumer": self.role.value,
+                    "result": Receipt.DONE.value,
+                    "at": write.at,
+                }
+                for write in new_files
+                if not write.prepared.reading.bug
+            ],
+        )
+        _reopen(connection, [write.prepared.event.file_id for write in new_copies])
+
+
+def _reopen(connection: Connection, file_ids: Sequence[str]) -> None:
+    """A copy that came after its file was settled unsettles it, until that copy is gone too."""
+    if file_ids:
+        settled = files.c.file_id.in_(file_ids) & files.c.settled_at.is_not(None)
+        connection.execute(update(files).where(settled).values(settled_at=None))
+
+
+def _file_row(write: StoreFile) -> dict[str, object]:
+    event, reading = write.prepared.event, write.prepared.reading
+    return {
+        "file_id": event.file_id,
+        "clinic": event.clinic,
+        "terminal": event.edge,
+        "kind": reading.kind,
+        "outcome": reading.outcome.value,
+        "reason": reading.reason,
+        "revision": FIRST_REVISION,
+        "correlation_hash": write.prepared.correlation_hash,
+        "suffix": reading.suffix,
+        "sealed_original": event.sealed,
+        "original_key": recipient_of(event.sealed),
+        "sealed_record": write.prepared.sealed_record,
+        "processed_at": reading.processed_at,
+        "captured_at": event.captured_at,
+        "stored_at": write.at,
+        "outcome_at": None if reading.outcome is FileOutcome.PENDING else write.at,
+    }
+
+
+def _copy_row(write: StoreCopy) -> dict[str, object]:
+    event = write.prepared.event
+    return {
+        "copy_id": event.copy_id,
+        "file_id": event.file_id,
+        "clinic": event.clinic,
+        "terminal": event.edge,
+        "kind": write.prepared.reading.kind,
+        "custody": Custody.STORED.value,
+        "sealed_name": write.prepared.sealed_name,
+        "mac": event.mac,
+        "size": event.size,
+        "seen_at": event.seen_at,
+        "captured_at": event.captured_at,
+        "stored_at": write.at,
+    }

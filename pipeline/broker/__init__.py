@@ -1,0 +1,25 @@
+"""How messages move: one small port, two adapters that pass one contract suite."""
+
+from pipeline.broker.port import (
+    Broker,
+    BrokerAwayError,
+    Delivery,
+    Headers,
+    OutMessage,
+    Publisher,
+    Subscription,
+    TopologyError,
+    UnroutableError,
+)
+
+__all__ = [
+    "Broker",
+    "BrokerAwayError",
+    "Delivery",
+    "Headers",
+    "OutMessage",
+    "Publisher",
+    "Subscription",
+    "TopologyError",
+    "UnroutableError",
+]

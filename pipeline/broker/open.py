@@ -1,0 +1,26 @@
+"""Which broker does the configured URL mean?"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline.broker.embedded import EmbeddedBroker
+from pipeline.broker.port import Broker
+from pipeline.broker.rabbitmq import RabbitBroker
+from pipeline.errors import PermanentError
+
+EMBEDDED_FILE = "broker.db"
+
+
+def open_broker(url: str, state_dir: Path) -> Broker:
+    """Open `embedded:` (a file in `state_dir`), `amqp://…` or `amqps://…`. RabbitMQ is first reached when used.
+
+    Raises:
+        PermanentError: no such kind of broker. The text never shows the URL, which may hold a password.
+        EmbeddedBusyError: another process has the embedded broker open.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "embedded":
+        return EmbeddedBroker(state_dir / EMBEDDED_FILE)
+    if scheme in ("amqp", "amqps"):
+        return RabbitBroker(url)
+    raise PermanentError("configuration", "broker.url must begin with embedded:, amqp:// or amqps://")

@@ -1,0 +1,227 @@
+"""How is the `Broker` port kept on RabbitMQ, 3.10 to 4.x?
+
+Publishers and subscriptions have a connection each: an alarm that blocks publishing must not hold back
+acknowledgements. Nothing reconnects by itself: a lost link raises `BrokerAwayError`, the next call opens a new one,
+and how long to pause between is the caller's business.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pika import URLParameters
+from pika.channel import Channel
+from pika.exceptions import ChannelClosedByBroker
+
+from pipeline.broker.definitions import exchange_arguments, queue_arguments
+from pipeline.broker.port import BrokerAwayError, OutMessage, TopologyError, UnroutableError
+from pipeline.broker.rabbitmq_confirms import Batch, Window
+from pipeline.broker.rabbitmq_link import Link, Ready
+from pipeline.broker.rabbitmq_subscription import RabbitSubscription
+from pipeline.errors import OnshiError, PermanentError
+from pipeline.topology import Binding, ExchangeSpec, QueueSpec, Topology
+
+HEARTBEAT_SECONDS = 20
+BLOCKED_SECONDS = 30
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 30.0
+"""How long one question about the topology may take. A first quorum queue on a slow disk takes seconds."""
+
+_T = TypeVar("_T")
+
+
+def _parameters(url: str) -> URLParameters:
+    try:
+        parameters = URLParameters(url)
+    except Exception:  # noqa: BLE001 - pika raises many kinds, and their texts may hold the URL's password
+        raise PermanentError("configuration", "broker.url is not a URL that AMQP can use") from None
+    parameters.heartbeat = HEARTBEAT_SECONDS
+    parameters.blocked_connection_timeout = BLOCKED_SECONDS
+    parameters.socket_timeout = CONNECT_SECONDS
+    parameters.stack_timeout = CONNECT_SECONDS
+    parameters.connection_attempts = 1
+    return parameters
+
+
+class RabbitBroker:
+    """`Broker` on an `amqp://` or `amqps://` URL. TLS options stand in the URL's query, as pika takes them."""
+
+    def __init__(self, url: str) -> None:
+        # pika prints whole frames, so bodies, at DEBUG; what it prints as errors is raised here anyway.
+        logging.getLogger("pika").setLevel(logging.CRITICAL)
+        self._parameters = _parameters(url)
+
+    def __repr__(self) -> str:
+        return f"RabbitBroker({self._parameters.host}:{self._parameters.port})"
+
+    def declare(self, topology: Topology) -> None:
+        self._with_channel(lambda desk: desk.declare(topology))
+
+    def check(self, topology: Topology) -> None:
+        """Ask for every exchange and queue by name. AMQP has no question for arguments or bindings."""
+        self._with_channel(lambda desk: desk.check(topology))
+
+    def publisher(self) -> "RabbitPublisher":
+        return RabbitPublisher(self._parameters)
+
+    def subscribe(self, queue: str, prefetch: int) -> RabbitSubscription:
+        return RabbitSubscription(self._parameters, queue, prefetch)
+
+    def depth(self, queue: str) -> int:
+        return self._with_channel(lambda desk: desk.depth(queue))
+
+    def server_version(self) -> str:
+        """Return what the broker says it is, as "3.10.8". A declaration that succeeds proves no feature."""
+        return self._with_channel(lambda desk: desk.link.server_version)
+
+    def close(self) -> None:
+        """Nothing to let go: every publisher and subscription closes its own."""
+
+    def _with_channel(self, work: Callable[["_Desk"], _T]) -> _T:
+        desk = _Desk(self._parameters)
+        try:
+            return work(desk)
+        finally:
+            desk.link.close()
+
+
+class _Session:
+    """One link and its window, for as long as the connection lasts. A late end of an old one touches nothing newer."""
+
+    def __init__(self, parameters: URLParameters, seconds: float) -> None:
+        self._window: Window | None = None
+        self._batch: Batch | None = None
+        self.link = Link(parameters, self._prepare, self._wake, seconds)
+
+    def publish(self, batch: Batch, seconds: float) -> None:
+        self._batch = batch
+        self.link.do(lambda: self._send(batch))
+        if not self.link.is_gone:  # if it has gone since, nobody wakes us
+            batch.done.wait(max(0.0, seconds))
+        if not batch.is_settled:
+            self.link.raise_if_gone()
+            raise BrokerAwayError("the broker did not confirm in time")
+        batch.raise_for_outcome()
+
+    def _prepare(self, channel: Channel, ready: Ready) -> None:
+        self._window = Window(channel, ready)
+
+    def _send(self, batch: Batch) -> None:
+        assert self._window is not None
+        self._window.send(batch)
+
+    def _wake(self) -> None:
+        if self._batch is not None:
+            self._batch.done.set()
+
+
+class RabbitPublisher:
+    """`Publisher` with one connection, opened by the first batch and again by the first after a loss."""
+
+    def __init__(self, parameters: URLParameters) -> None:
+        self._parameters = parameters
+        self._session: _Session | None = None
+        self._closed = False
+
+    def publish_confirmed(self, batch: Sequence[OutMessage], deadline: timedelta = timedelta(seconds=30)) -> None:
+        if not batch:
+            return
+        until = time.monotonic() + deadline.total_seconds()
+        session = self._open(deadline.total_seconds())
+        try:
+            session.publish(Batch(batch), until - time.monotonic())
+        except UnroutableError:
+            raise
+        except OnshiError:
+            # What is still unconfirmed on this channel must not be counted for the next batch.
+            self._session = None
+            session.link.close(wait_seconds=0)
+            raise
+
+    def close(self) -> None:
+        self._closed = True
+        if self._session is not None:
+            self._session.link.close()
+            self._session = None
+
+    def _open(self, seconds: float) -> _Session:
+        if self._closed:
+            raise BrokerAwayError("the publisher is closed")
+        if self._session is None or self._session.link.is_gone:
+            self._session = _Session(self._parameters, seconds)
+        return self._session
+
+
+class _Desk:
+    """Asks the broker one question after another: the synchronous side, for declarations and counts."""
+
+    def __init__(self, parameters: URLParameters) -> None:
+        self._answer: Any = None
+        self._answered = threading.Event()
+        self.link = Link(parameters, lambda _channel, ready: ready(), self._answered.set)
+
+    def declare(self, topology: Topology) -> None:
+        for exchange in topology.exchanges:
+            self._declare_exchange(exchange)
+        for queue in topology.queues:
+            self._declare_queue(queue)
+        for binding in topology.bindings:
+            self._bind(binding)
+
+    def check(self, topology: Topology) -> None:
+        for exchange in topology.exchanges:
+            self._find_exchange(exchange.name)
+        for queue in topology.queues:
+            self._find_queue(queue.name)
+
+    def depth(self, queue: str) -> int:
+        return int(self._find_queue(queue).method.message_count)
+
+    def _find_exchange(self, name: str) -> None:
+        self._ask(name, lambda c, done: c.exchange_declare(name, passive=True, callback=done))
+
+    def _find_queue(self, name: str) -> Any:
+        return self._ask(name, lambda c, done: c.queue_declare(name, passive=True, callback=done))
+
+    def _declare_exchange(self, spec: ExchangeSpec) -> None:
+        arguments = exchange_arguments(spec)
+        self._ask(
+            spec.name,
+            lambda c, done: c.exchange_declare(
+                spec.name, spec.kind.value, durable=True, arguments=arguments, callback=done
+            ),
+        )
+
+    def _declare_queue(self, spec: QueueSpec) -> None:
+        arguments = queue_arguments(spec)
+        self._ask(
+            spec.name, lambda c, done: c.queue_declare(spec.name, durable=True, arguments=arguments, callback=done)
+        )
+
+    def _bind(self, binding: Binding) -> None:
+        self._ask(
+            binding.queue, lambda c, done: c.queue_bind(binding.queue, binding.exchange, binding.key, callback=done)
+        )
+
+    def _ask(self, name: str, question: Callable[[Channel, Callable[[Any], None]], object]) -> Any:
+        self._answered.clear()
+        self.link.do(lambda: question(self.link.channel, self._take))
+        if not self._answered.wait(ANSWER_SECONDS):
+            raise BrokerAwayError("the broker did not answer in time")
+        self._raise_for(name)
+        return self._answer
+
+    def _take(self, answer: Any) -> None:
+        self._answer = answer
+        self._answered.set()
+
+    def _raise_for(self, name: str) -> None:
+        try:
+            self.link.raise_if_gone()
+        except PermanentError as fault:
+            if isinstance(fault.__cause__, ChannelClosedByBroker):
+                raise TopologyError(f"{name}: the broker answered {fault.__cause__.reply_code}") from fault.__cause__
+            raise

@@ -1,0 +1,140 @@
+"""`onshi check`: everything that is wrong with configuration, folders, rights, broker, store, clock and keys."""
+
+import os
+import shutil
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.broker.open import open_broker
+from pipeline.cli.desk import Desk
+from pipeline.errors import OnshiError, PermanentError
+from pipeline.keyring import Keyring
+from pipeline.sealing import KeyClass
+from pipeline.settings import Chart, Settings, Terminal
+from pipeline.storage import open_store
+from pipeline.topology import build
+from producers.chart import check_patients
+
+LEAST_FREE_BYTES = 256 << 20
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
+"""A clock before this release was made is wrong."""
+
+
+def check(settings: Settings, arguments: Namespace) -> int:
+    desk = Desk(settings, arguments)
+    faults = [
+        *_folders(settings),
+        *_keys(settings),
+        *_store(settings),
+        *_broker(settings),
+        *_clock(),
+        *_disk(settings),
+        *_staff(desk),
+    ]
+    desk.say({"faults": faults}, [*(f"✗ {fault}" for fault in faults), "all is well" if not faults else f"{len(faults)} found"])
+    return 1 if faults else 0
+
+
+def _folders(settings: Settings) -> Iterator[str]:
+    for clinic in settings.clinics:
+        for terminal in clinic.terminals:
+            yield from _terminal(f"clinics.{clinic.id}.terminals.{terminal.id}", terminal)
+        if clinic.chart:
+            yield from _chart(f"clinics.{clinic.id}.chart", clinic.chart)
+        else:
+            yield f"clinics.{clinic.id}: has no chart, so nothing can be delivered"
+
+
+def _terminal(where: str, terminal: Terminal) -> Iterator[str]:
+    for name, folder in (("face", terminal.face), ("res", terminal.res), ("req", terminal.req)):
+        yield from _writable(f"{where}.{name}", folder)
+    for folder in terminal.rescue:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            yield f"{where}.rescue: {folder}: cannot be read"
+    if terminal.archive_password_file and not os.access(terminal.archive_password_file, os.R_OK):
+        yield f"{where}.archive_password_file: {terminal.archive_password_file}: cannot be read"
+
+
+def _chart(where: str, chart: Chart) -> Iterator[str]:
+    yield from _writable(f"{where}.inbox", chart.inbox)
+    if not chart.patients.exists():
+        yield f"{where}.patients: {chart.patients}: there is no such file, so every result will wait"
+        return
+    yield from (f"{where}.patients: {fault}" for fault in check_patients(chart.patients))
+
+
+def _writable(where: str, folder: Path) -> Iterator[str]:
+    if not folder.is_dir():
+        yield f"{where}: {folder}: there is no such folder"
+        return
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".onshi-check-"):
+            pass
+    except OSError as error:
+        yield f"{where}: {folder}: cannot be written ({error.strerror})"
+
+
+def _keys(settings: Settings) -> Iterator[str]:
+    now = datetime.now(UTC)
+    try:
+        keyring = Keyring(settings.keys.dir)
+        for clinic in settings.clinics:
+            keyring.identity(clinic.id)
+            for key_class in KeyClass:
+                keyring.epoch_key(clinic.id, key_class, now)
+        for edge in settings.edges:
+            keyring.edge_key(edge.clinic, edge.edge)
+    except PermanentError as error:
+        yield f"keys.dir: {settings.keys.dir}: {error} (`onshi run` makes missing keys at the centre)"
+    for path in settings.keys.dir.glob("*.key"):
+        if path.stat().st_mode & 0o077:
+            yield f"keys.dir: {path.name}: may be read by others (chmod 600)"
+
+
+def _store(settings: Settings) -> Iterator[str]:
+    store = open_store(settings.store.url)
+    try:
+        store.make_schema()
+    except OnshiError as error:
+        yield f"store.url: cannot be used ({error})"
+    finally:
+        store.close()
+
+
+def _broker(settings: Settings) -> Iterator[str]:
+    try:
+        broker = open_broker(settings.broker.url, settings.state)
+    except PermanentError as error:
+        # A running `onshi run` holds the embedded broker, which is as it should be.
+        if error.reason != "embedded_busy":
+            yield f"broker.url: {error}"
+        return
+    try:
+        topology = build(settings.edges)
+        if settings.broker.declare:
+            broker.declare(topology)
+        else:
+            broker.check(topology)
+    except OnshiError as error:
+        yield f"broker.url: {error}"
+    finally:
+        broker.close()
+
+
+def _clock() -> Iterator[str]:
+    if datetime.now(UTC) < EARLIEST:
+        yield "clock: stands before this software was made"
+
+
+def _disk(settings: Settings) -> Iterator[str]:
+    free = shutil.disk_usage(settings.root).free
+    if free < LEAST_FREE_BYTES:
+        yield f"disk: {free >> 20} MiB free at {settings.root}, at least {LEAST_FREE_BYTES >> 20} are wanted"
+
+
+def _staff(desk: Desk) -> Iterator[str]:
+    if not desk.settings.staff:
+        yield "staff: nobody is listed, so nobody can look at results"

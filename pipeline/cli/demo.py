@@ -1,0 +1,209 @@
+"""`onshi demo`: the whole way of invented patients, from a simulated terminal to a chart, and the proof at the end.
+
+Everything lies in a temporary folder; a PostgreSQL store gets a schema of its own, which is dropped again.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from pipeline.broker.open import open_broker
+from pipeline.cli import init
+from pipeline.cli.demo_proof import Proof, prove
+from pipeline.cli.desk import Desk
+from pipeline.cli.main import WrongUseError
+from pipeline.cli.results import listing, show_list
+from pipeline.cli.status import gather
+from pipeline.errors import OnshiError
+from pipeline.settings import Settings
+from pipeline.topology import CENTRE_ROLES, work_queue
+from producers.simulator import Summary, simulate
+
+BASE_SECONDS: Final = 120.0
+SECONDS_A_PATIENT: Final = 0.25
+_FINAL: Final = ("erased", "vanished")
+
+
+def demo(arguments: Namespace) -> int:
+    out = Console(stderr=arguments.json)
+    with ExitStack() as stack:
+        folder = stack.enter_context(_folder(arguments.keep))
+        store = stack.enter_context(_store(arguments.store)) if arguments.store else "sqlite:///state/onshi.db"
+        settings = init.make(folder, init.configuration(broker=arguments.broker, store=store), patients=None)
+        if not arguments.broker.startswith("embedded:"):
+            _refuse_used_broker(settings)
+        out.print(f"Onshi demo: {arguments.patients} invented patients, broker {_shown(arguments.broker)}, in {folder}")
+        return _run(settings, folder, arguments, out)
+
+
+def _run(settings: Settings, folder: Path, arguments: Namespace, out: Console) -> int:
+    desk = Desk(settings, arguments)
+    log = folder / "run.log"
+    started = time.monotonic()
+    with desk.closing(), _pipeline(folder / "onshi.toml", log) as process:
+        written = _simulate(settings, arguments)
+        is_final = _watch(desk, process, len(written.written), out)
+        _answer_questions(written)
+        code = _stop(process)
+        rows = listing(desk)
+        proof = prove(desk, written, rows)
+    seconds = time.monotonic() - started
+    if code != 0:
+        proof.faults.append(f"`onshi run` ended with exit code {code}")
+    if not is_final:
+        proof.faults.append("not every file became final in time")
+    _show(arguments, rows, proof, seconds, out)
+    if proof.faults:
+        kept = Path(tempfile.gettempdir()) / f"onshi-demo-{secrets.token_hex(4)}.log"
+        shutil.copyfile(log, kept)
+        out.print(f"the log of the run is kept in {kept}")
+        return 1
+    return 0
+
+
+def _simulate(settings: Settings, arguments: Namespace) -> Summary:
+    clinic = settings.clinics[0]
+    terminal, chart = clinic.terminals[0], clinic.chart
+    assert chart is not None
+    return simulate(
+        face=terminal.face,
+        res=terminal.res,
+        req=terminal.req,
+        institution_code=clinic.institution_codes[0],
+        count=arguments.patients,
+        seed=1,
+        patients=chart.patients,
+        everything=arguments.full,
+    )
+
+
+def _answer_questions(written: Summary) -> None:
+    """Let the simulated service end; it has nothing more to answer."""
+    written.close()
+
+
+def _watch(desk: Desk, process: subprocess.Popen[bytes], count: int, out: Console) -> bool:
+    """Show progress until every file is final; False when it takes too long or the run ended."""
+    deadline = time.monotonic() + BASE_SECONDS + SECONDS_A_PATIENT * count
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=out, transient=False) as progress:
+        known = progress.add_task("understood and matched", total=count)
+        delivered = progress.add_task("delivered to the chart", total=count)
+        erased = progress.add_task("erased at the terminal", total=count)
+        while time.monotonic() < deadline and process.poll() is None:
+            state = gather(desk)
+            outcomes, custody = state["outcomes"], state["files"]
+            ended = sum(outcomes[name] for name in ("delivered", "rejected", "not_due"))
+            progress.update(known, completed=sum(outcomes.values()))
+            progress.update(delivered, completed=ended)
+            progress.update(erased, completed=sum(custody[name] for name in _FINAL))
+            if ended >= count and sum(custody[name] for name in _FINAL) >= count:
+                return True
+            time.sleep(0.2)
+    return False
+
+
+@contextmanager
+def _pipeline(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `onshi run` beside us, its log in a file; it never outlives us."""
+    environment = {**os.environ, "ONSHI_HTTP_PORT": "0", "ONSHI_EDGE_REPORT_SECONDS": "5"}
+    with log.open("wb") as sink:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "pipeline.cli", "run", "--config", str(config)], stderr=sink, env=environment
+        )
+        try:
+            yield process
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> int:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _show(arguments: Namespace, rows: list[dict[str, Any]], proof: Proof, seconds: float, out: Console) -> None:
+    if arguments.json:
+        print(json.dumps({"results": rows, "proof": proof.as_json(), "seconds": round(seconds, 1)}, ensure_ascii=False, default=str))
+        return
+    show_list(rows)
+    for line in proof.lines():
+        out.print(line, highlight=False, markup=False)
+    out.print(f"{seconds:.1f} s", highlight=False)
+
+
+@contextmanager
+def _folder(keep: str | None) -> Iterator[Path]:
+    if keep:
+        yield Path(keep).resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="onshi-demo-") as name:
+        yield Path(name)
+
+
+@contextmanager
+def _store(url: str) -> Iterator[str]:
+    """Give the demo a schema of its own in a PostgreSQL database; any other store is used as it is."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        yield url
+        return
+    schema = f"onshi_demo_{secrets.token_hex(4)}"
+    engine = create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    try:
+        inside = parsed.update_query_dict({"options": f"-csearch_path={schema}"})
+        yield inside.render_as_string(hide_password=False)
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+        engine.dispose()
+
+
+def _refuse_used_broker(settings: Settings) -> None:
+    """Never take another installation's messages.
+
+    Raises:
+        WrongUseError: messages wait in the queues that this demo would consume.
+    """
+    broker = open_broker(settings.broker.url, settings.state)
+    try:
+        for role in CENTRE_ROLES:
+            if _depth(broker, work_queue(role)):
+                raise WrongUseError("--broker: messages wait in its queues; give the demo a virtual host of its own")
+    finally:
+        broker.close()
+
+
+def _depth(broker: Any, queue: str) -> int:
+    try:
+        return int(broker.depth(queue))
+    except OnshiError:
+        return 0
+
+
+def _shown(url: str) -> str:
+    """Show where a broker is without its password."""
+    return url if url.startswith("embedded:") else make_url(url).render_as_string(hide_password=True)

@@ -1,0 +1,155 @@
+"""Which commands and options are there? Options may stand before or after the subcommand."""
+
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from pipeline.topology import Role
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    _Command = Callable[[str, str], ArgumentParser]
+    _SubParsers = _SubParsersAction[ArgumentParser]
+
+_EXAMPLES = """\
+first steps:
+  onshi init clinic         a working configuration with folders, keys and an example patient list
+  onshi run -c clinic/onshi.toml
+  onshi demo                the whole way of 50 invented patients, in a temporary folder
+
+exit codes: 0 done, 1 failed or something found wrong, 2 wrong use or configuration
+"""
+
+
+def parse(words: Sequence[str] | None) -> Namespace:
+    """Read the command line; wrong use ends the process with exit code 2."""
+    common = _common()
+    parser = ArgumentParser(
+        prog="onshi",
+        description="Carries eligibility results from the terminal to the chart, and leaves nothing behind.",
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    parser.add_argument("--version", action="version", version=f"onshi {version('onshi')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, does: str) -> ArgumentParser:
+        return commands.add_parser(name, help=does, description=does, parents=[common])
+
+    _setting_up(command)
+    _looking(command, common)
+    _deciding(command, common)
+    _proving(command, common)
+    arguments = parser.parse_args(words)
+    for name, default in (("config", "onshi.toml"), ("json", False)):
+        if not hasattr(arguments, name):
+            setattr(arguments, name, default)
+    return arguments
+
+
+def _common() -> ArgumentParser:
+    # SUPPRESS on both levels: a value given before the subcommand is not overwritten by a default after it.
+    common = ArgumentParser(add_help=False)
+    common.add_argument("-c", "--config", default=SUPPRESS, metavar="FILE", help="configuration (default ./onshi.toml)")
+    common.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
+    return common
+
+
+def _setting_up(command: "_Command") -> None:
+    init = command("init", "make a working single-clinic configuration; never overwrites")
+    init.add_argument("directory", metavar="DIR")
+    command("check", "name everything wrong with configuration, folders, rights, broker, store, clock and keys")
+    run = command("run", "run roles until SIGTERM; none named means all, supervised")
+    run.add_argument("roles", nargs="*", choices=[role.value for role in Role], metavar="ROLE")
+    demo = command("demo", "simulated terminal to chart, with the result list and the proof that nothing is left")
+    demo.add_argument("--patients", type=_count, default=50, metavar="N")
+    demo.add_argument("--broker", default="embedded:", metavar="URL")
+    demo.add_argument("--store", metavar="URL")
+    demo.add_argument("--full", action="store_true", help="every kind of message, requests answered, hard cases")
+    demo.add_argument("--keep", metavar="DIR", help="work in this new folder and leave it")
+    simulate = command("simulate", "write realistic terminal files")
+    simulate.add_argument("--terminal", required=True, metavar="T", help="terminal id, or CLINIC/TERMINAL")
+    simulate.add_argument("--count", type=_count, required=True, metavar="N")
+    simulate.add_argument("--rate", type=float, metavar="R", help="files a second (default: as fast as it can)")
+    simulate.add_argument("--seed", type=int, default=1, metavar="S")
+    simulate.add_argument("--patients", metavar="PATH", help="where to write the list of patients that belongs to them")
+
+
+def _looking(command: "_Command", common: ArgumentParser) -> None:
+    command("status", "the whole state at a glance")
+    files = _group(command("files", "custody of each file"))
+    listing = files.add_parser("list", parents=[common])
+    _filters(listing)
+    listing.add_argument("--custody")
+    listing.add_argument("--outcome")
+    files.add_parser("show", parents=[common]).add_argument("file_id", metavar="FILE_ID")
+    results = _group(command("results", "the result list (資格確認結果一覧)"))
+    listing = results.add_parser("list", parents=[common])
+    _filters(listing)
+    listing.add_argument("--review", action="store_true", help="only what a person must look at")
+    for name in ("confirm", "reopen"):
+        action = results.add_parser(name, parents=[common])
+        action.add_argument("result", metavar="FILE_ID[#RESULT]")
+        action.add_argument("--reason", required=True)
+        if name == "confirm":
+            action.add_argument("--patient", metavar="ID")
+        else:
+            action.set_defaults(patient=None)
+    consents = _group(command("consents", "the consent ledger"))
+    listing = consents.add_parser("list", parents=[common])
+    _filters(listing)
+    listing.add_argument("--all", action="store_true", help="every answer, not only the one that stands")
+    requests = _group(command("requests", "inquiries to the service"))
+    _filters(requests.add_parser("list", parents=[common]))
+
+
+def _deciding(command: "_Command", common: ArgumentParser) -> None:
+    parked = _group(command("parked", "messages set aside for a person"))
+    listing = parked.add_parser("list", parents=[common])
+    _filters(listing)
+    listing.add_argument("--consumer", choices=[role.value for role in Role])
+    parked.add_parser("show", parents=[common]).add_argument("parked_id", metavar="ID")
+    for name in ("replay", "discard"):
+        action = parked.add_parser(name, parents=[common])
+        action.add_argument("ids", nargs="*", metavar="ID")
+        action.add_argument("--consumer", choices=[role.value for role in Role])
+        action.add_argument("--all", action="store_true")
+        action.add_argument("--since", metavar="T", help="only what was parked at or after T (ISO 8601)")
+        if name == "replay":
+            action.add_argument("--rate", type=float, metavar="R", help="messages a second")
+        else:
+            action.add_argument("--reason", required=True)
+    hold = _group(command("hold", "keep copies from being erased"))
+    for name in ("add", "remove"):
+        action = hold.add_parser(name, parents=[common])
+        action.add_argument("file_id", metavar="FILE_ID")
+        action.add_argument("--reason", required=True)
+    hold.add_parser("list", parents=[common])
+
+
+def _proving(command: "_Command", common: ArgumentParser) -> None:
+    certificates = _group(command("certificates", "erasure certificates"))
+    _filters(certificates.add_parser("list", parents=[common]))
+    certificates.add_parser("verify", parents=[common])
+    _group(command("audit", "the access log")).add_parser("verify", parents=[common])
+    command("verify", "check the invariants of the whole state")
+
+
+def _group(parser: ArgumentParser) -> "_SubParsers":
+    return parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+
+def _filters(parser: ArgumentParser) -> None:
+    parser.add_argument("--clinic")
+    parser.add_argument("--limit", type=_count, metavar="N")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+

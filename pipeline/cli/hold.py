@@ -1,0 +1,71 @@
+"""`onshi hold add|remove|list`: keep the copies of a file from being erased."""
+
+import time
+from argparse import Namespace
+from typing import Any
+
+from pipeline import holds
+from pipeline.cli.desk import Desk
+from pipeline.cli.main import WrongUseError
+from pipeline.settings import Settings
+
+_COLUMNS = {"hold_id": "hold", "file_id": "file", "clinic": "clinic", "state": "state", "staff": "by", "set_at": "set (JST)"}
+_POLL_SECONDS = 0.2
+
+
+def hold(settings: Settings, arguments: Namespace) -> int:
+    with Desk(settings, arguments).closing() as desk:
+        match arguments.action:
+            case "add":
+                return _add(desk, arguments)
+            case "remove":
+                return _remove(desk, arguments)
+            case _:
+                with desk.store.reading() as connection:
+                    rows = holds.listing(connection)
+                desk.show(rows, _COLUMNS, "holds")
+                return 0
+
+
+def _add(desk: Desk, arguments: Namespace) -> int:
+    """Set a hold and wait until the edge has answered, or the lease has run out."""
+    staff = desk.required_staff()
+    try:
+        with desk.store.transaction() as connection:
+            hold_id = holds.add(
+                connection, desk.keyring, file_id=arguments.file_id, reason=arguments.reason, staff=staff.id, now=desk.now
+            )
+    except holds.HoldError as error:
+        raise WrongUseError(str(error)) from None
+    desk.log_access("hold.add", arguments.file_id)
+    state = _wait(desk, hold_id)
+    answer: dict[str, Any] = {"hold_id": hold_id, "file_id": arguments.file_id, "state": state}
+    said = {
+        "kept": "kept: the terminal will not erase it",
+        "missed": "missed: its erasure had already begun",
+        "asked": "set here; the terminal has not answered yet, and no new erasure is ordered",
+    }
+    desk.say(answer, [f"hold {hold_id} {said.get(state, state)}"])
+    return 0 if state != "missed" else 1
+
+
+def _wait(desk: Desk, hold_id: str) -> str:
+    deadline = time.monotonic() + desk.settings.centre.lease_seconds
+    while True:
+        with desk.store.reading() as connection:
+            state = holds.state(connection, hold_id)
+        if state != "asked" or time.monotonic() >= deadline:
+            return state
+        time.sleep(_POLL_SECONDS)
+
+
+def _remove(desk: Desk, arguments: Namespace) -> int:
+    staff = desk.required_staff()
+    try:
+        with desk.store.transaction() as connection:
+            count = holds.remove(connection, file_id=arguments.file_id, staff=staff.id, now=desk.now)
+    except holds.HoldError as error:
+        raise WrongUseError(str(error)) from None
+    desk.log_access("hold.remove", arguments.file_id)
+    desk.say({"released": count}, [f"released {count}"])
+    return 0

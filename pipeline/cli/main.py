@@ -1,0 +1,78 @@
+"""Which command was asked for, and what does the shell get back?"""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.grammar import parse
+from pipeline.errors import OnshiError
+from pipeline.settings import Settings, SettingsError, load
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+# Modules are imported when asked for: `onshi status` need not load a broker client and an XML parser.
+_WITH_SETTINGS = {
+    "check": "pipeline.cli.check:check",
+    "run": "pipeline.cli.run:run",
+    "simulate": "pipeline.cli.simulate:simulate",
+    "status": "pipeline.cli.status:status",
+    "files": "pipeline.cli.files:files_command",
+    "results": "pipeline.cli.results:results",
+    "consents": "pipeline.cli.ledger:consents",
+    "requests": "pipeline.cli.ledger:requests",
+    "parked": "pipeline.cli.parked:parked",
+    "hold": "pipeline.cli.hold:hold",
+    "certificates": "pipeline.cli.proofs:certificates",
+    "audit": "pipeline.cli.proofs:audit",
+    "verify": "pipeline.cli.proofs:verify",
+}
+_WITHOUT_SETTINGS = {"init": "pipeline.cli.init:init", "demo": "pipeline.cli.demo:demo"}
+
+
+class WrongUseError(Exception):
+    """The command cannot be meant like this. Exit code 2."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = parse(words)
+    try:
+        return _run(arguments)
+    except SettingsError as error:
+        return _complain(arguments, error.faults, WRONG_USE)
+    except WrongUseError as error:
+        return _complain(arguments, [str(error)], WRONG_USE)
+    except OnshiError as error:
+        return _complain(arguments, [str(error)], FAILED)
+    except BrokenPipeError:
+        # The reader of our output went away (`onshi … | head`), which is its right.
+        sys.stderr.close()
+        return DONE
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def _run(arguments: Namespace) -> int:
+    if arguments.command in _WITHOUT_SETTINGS:
+        plain: Callable[[Namespace], int] = _load(_WITHOUT_SETTINGS[arguments.command])
+        return plain(arguments)
+    settings = load(Path(arguments.config))
+    command: Callable[[Settings, Namespace], int] = _load(_WITH_SETTINGS[arguments.command])
+    return command(settings, arguments)
+
+
+def _load(name: str) -> Any:
+    module, function = name.split(":")
+    return getattr(import_module(module), function)
+
+
+def _complain(arguments: Namespace, faults: Sequence[str], code: int) -> int:
+    if arguments.json:
+        print(json.dumps({"errors": list(faults)}, ensure_ascii=False))
+    for fault in faults:
+        print(f"onshi: {fault}", file=sys.stderr)
+    return code

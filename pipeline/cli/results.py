@@ -1,0 +1,132 @@
+"""`onshi results list|confirm|reopen`: the result list (資格確認結果一覧), and what people decide on it."""
+
+from argparse import Namespace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from consumers.reconciliation import review
+from pipeline import outbox
+from pipeline.cli.desk import Desk, print_table
+from pipeline.cli.main import WrongUseError
+from pipeline.contents import result_context
+from pipeline.results import ResultDetail
+from pipeline.sealing import UnsealError
+from pipeline.settings import Settings
+from pipeline.storage.schema import results as table
+from pipeline.topology import Role
+from pipeline.verdicts import Verdict
+
+COLUMNS = {
+    "reference_number": "照会番号",
+    "insurer_number": "保険者番号",
+    "symbol_number": "記号・番号・枝番",
+    "name": "氏名",
+    "kana": "カナ",
+    "labels": "確認結果",
+    "needs_review": "要確認",
+}
+
+
+def results(settings: Settings, arguments: Namespace) -> int:
+    with Desk(settings, arguments).closing() as desk:
+        if arguments.action == "list":
+            rows = listing(desk, arguments.clinic, arguments.limit, review_only=arguments.review)
+            if desk.staff:
+                desk.log_access("results.list", f"{len(rows)} results")
+            desk.show(rows, {}, "") if desk.json else show_list(rows)
+            return 0
+        return _decide(desk, arguments)
+
+
+def show_list(rows: list[dict[str, Any]]) -> None:
+    """Print the result list as reception staff know it."""
+    print_table([_for_people(row) for row in rows], COLUMNS, "資格確認結果一覧")
+
+
+def listing(
+    desk: Desk, clinic: str | None = None, limit: int | None = None, *, review_only: bool = False
+) -> list[dict[str, Any]]:
+    query = select(table).order_by(table.c.processed_at, table.c.file_id, table.c.result).limit(limit)
+    if clinic:
+        query = query.where(table.c.clinic == clinic)
+    if review_only:
+        query = query.where(table.c.needs_review, table.c.confirmed_at.is_(None))
+    with desk.store.reading() as connection:
+        return [_row(desk, row) for row in connection.execute(query)]
+
+
+def _row(desk: Desk, row: Row[Any]) -> dict[str, Any]:
+    detail = _detail(desk, row)
+    return {
+        "file_id": row.file_id,
+        "result": row.result,
+        "clinic": row.clinic,
+        "reference_number": detail.reference_number,
+        "insurer_number": detail.insurer_number,
+        "symbol": detail.symbol,
+        "number": detail.number,
+        "branch_number": detail.branch_number,
+        "name": detail.name,
+        "kana": detail.kana,
+        "patient_id": detail.patient_id,
+        "candidates": list(detail.candidates),
+        "verdicts": row.verdicts.split(),
+        "needs_review": row.needs_review,
+        "state": row.state,
+        "confirmed_by": row.confirmed_by,
+        "confirmed_at": row.confirmed_at,
+    }
+
+
+def _detail(desk: Desk, row: Row[Any]) -> ResultDetail:
+    """Open what belongs to the patient, for staff only; a destroyed key leaves the row without names."""
+    if desk.staff is None:
+        return ResultDetail()
+    try:
+        raw = desk.opener.open(row.clinic, result_context(row.file_id, row.result), row.sealed_result)
+    except UnsealError:
+        return ResultDetail()
+    return ResultDetail.model_validate_json(raw)
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    parts = [part for part in (row["symbol"], row["number"], row["branch_number"]) if part]
+    labels = "・".join(Verdict(code).label for code in row["verdicts"]) or "（患者一覧待ち）"
+    return {
+        **row,
+        "insurer_number": (row["insurer_number"] or "").strip(),
+        "symbol_number": "・".join(parts),
+        "labels": labels,
+        "needs_review": row["needs_review"] and not row["confirmed_at"],
+    }
+
+
+def _decide(desk: Desk, arguments: Namespace) -> int:
+    staff = desk.required_staff()
+    file_id, _, number = arguments.result.partition("#")
+    if number and not number.isdigit():
+        raise WrongUseError(f"{arguments.result}: after # stands the number of a result, from 0")
+    try:
+        with desk.store.transaction() as connection:
+            decide = review.confirm if arguments.action == "confirm" else review.reopen
+            event = decide(
+                connection,
+                desk.settings,
+                desk.keyring,
+                file_id=file_id,
+                result=int(number) if number else None,
+                patient_id=arguments.patient,
+                staff=staff.id,
+                reason=arguments.reason,
+                now=desk.now,
+            )
+            repeat = timedelta(seconds=desk.settings.centre.republish_seconds)
+            outbox.add(connection, Role.RECONCILIATION, [(event, None)], desk.now, repeat)
+    except review.ReviewError as error:
+        desk.log_access(f"results.{arguments.action}", file_id, "refused")
+        raise WrongUseError(str(error)) from None
+    desk.log_access(f"results.{arguments.action}", arguments.result)
+    desk.say({"file_id": file_id, "action": arguments.action}, [f"{arguments.action}: {arguments.result}"])
+    return 0

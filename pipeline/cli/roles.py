@@ -1,0 +1,185 @@
+"""Which parts does a role consist of? The one place where settings, broker, store, consumers and producers meet."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from consumers.consent import Consent
+from consumers.deletion import Deletion
+from consumers.forwarding import Forwarding
+from consumers.parsing import Parsing
+from consumers.reconciliation import Reconciliation
+from pipeline import keyring as keys
+from pipeline.broker.open import open_broker
+from pipeline.broker.port import Broker
+from pipeline.cli.supervise import Part
+from pipeline.clock import Clock, SystemClock
+from pipeline.consumer import Consumer
+from pipeline.errors import AwayError, OnshiError
+from pipeline.keyring import Keyring
+from pipeline.pulse import Pulse
+from pipeline.runner import Runner
+from pipeline.settings import Settings
+from pipeline.storage import Store, open_store
+from pipeline.topology import CENTRE_ROLES, EDGE_ROLES, Role, build
+from producers.chart import ChartRole
+from producers.terminal import TerminalRole
+
+LOG = logging.getLogger("onshi.supervisor")
+READY_EVERY_SECONDS = 1.0
+
+CONSUMERS: dict[Role, Callable[[Settings, Keyring], Consumer[Any, Any]]] = {
+    Role.PARSING: Parsing,
+    Role.RECONCILIATION: Reconciliation,
+    Role.CONSENT: Consent,
+    Role.FORWARDING: Forwarding,
+    Role.DELETION: Deletion,
+}
+
+
+class _EdgeRole(Protocol):
+    def run(self, stop: threading.Event) -> None: ...
+
+    def is_ready(self) -> tuple[bool, str]: ...
+
+    def last_tick(self) -> float: ...
+
+
+class Assembly:
+    """Everything that one process runs for some roles."""
+
+    def __init__(self, settings: Settings, roles: Sequence[Role], clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._roles = tuple(roles)
+        self._clock = clock or SystemClock()
+        if any(role in CENTRE_ROLES for role in roles):
+            issue_keys(settings)
+        self._keyring = Keyring(settings.keys.dir)
+        self._broker = open_broker(settings.broker.url, settings.state)
+        self._store = open_store(settings.store.url) if any(role in CENTRE_ROLES for role in roles) else None
+        self._schema_made = threading.Lock()
+        self._has_schema = False
+        self.pulses: list[Pulse] = []
+
+    def parts(self) -> list[Part]:
+        """Make the parts; the topology is declared beside them, so that an edge works on while the broker is away."""
+        made = [Part("topology", self._declare)]
+        for role in self._roles:
+            made.extend(self._edge_parts(role) if role in EDGE_ROLES else [self._centre_part(role)])
+        return made
+
+    def close(self) -> None:
+        self._broker.close()
+        if self._store:
+            self._store.close()
+
+    def _declare(self, stop: threading.Event) -> None:
+        topology = build(self._settings.edges)
+        pause = 0.5
+        while not stop.is_set():
+            try:
+                if self._settings.broker.declare:
+                    self._broker.declare(topology)
+                else:
+                    self._broker.check(topology)
+            except OnshiError as error:
+                LOG.warning("topology", extra={"reason": str(error)})
+                stop.wait(pause)
+                pause = min(pause * 2, 30)
+            else:
+                stop.wait()
+
+    def _centre_part(self, role: Role) -> Part:
+        pulse = Pulse(role)
+        self.pulses.append(pulse)
+
+        def run(stop: threading.Event) -> None:
+            assert self._store is not None
+            self._prepare_store(self._store, pulse, stop)
+            runner = Runner(
+                CONSUMERS[role](self._settings, self._keyring),
+                self._store,
+                self._broker,
+                self._clock,
+                batch=self._settings.centre.batch,
+                repeat_after=timedelta(seconds=self._settings.centre.republish_seconds),
+                pulse=pulse,
+            )
+            runner.run(stop)
+
+        return Part(role, run)
+
+    def _prepare_store(self, store: Store, pulse: Pulse, stop: threading.Event) -> None:
+        while not stop.is_set():
+            with self._schema_made:
+                if self._has_schema:
+                    return
+                try:
+                    store.make_schema()
+                except AwayError as error:
+                    LOG.warning("store away", extra={"reason": str(error)})
+                    pulse.not_ready("store_away")
+                else:
+                    self._has_schema = True
+            pulse.beat()
+            stop.wait(0 if self._has_schema else 1)
+
+    def _edge_parts(self, role: Role) -> Iterator[Part]:
+        for clinic in self._settings.clinics:
+            if role is Role.TERMINAL:
+                for terminal in clinic.terminals:
+                    name = f"terminal {clinic.id}/{terminal.id}"
+                    yield self._edge_part(
+                        name,
+                        lambda c=clinic, t=terminal: TerminalRole(  # type: ignore[misc]
+                            self._settings, c, t, self._keyring, self._broker, self._clock
+                        ),
+                    )
+            elif clinic.chart:
+                name = f"chart {clinic.id}"
+                yield self._edge_part(
+                    name,
+                    lambda c=clinic: ChartRole(self._settings, c, self._keyring, self._broker, self._clock),  # type: ignore[misc]
+                )
+
+    def _edge_part(self, name: str, make: Callable[[], _EdgeRole]) -> Part:
+        pulse = Pulse(name)
+        self.pulses.append(pulse)
+
+        def run(stop: threading.Event) -> None:
+            role = make()
+            done = threading.Event()
+            watcher = threading.Thread(target=_watch, args=(role, pulse, done), name=f"{name} pulse", daemon=True)
+            watcher.start()
+            try:
+                role.run(stop)
+            finally:
+                done.set()
+                watcher.join()
+                pulse.not_ready("stopped")
+
+        return Part(name, run)
+
+
+def _watch(role: _EdgeRole, pulse: Pulse, done: threading.Event) -> None:
+    """Carry an edge's own signs of life over to its pulse."""
+    last = 0.0
+    while not done.wait(READY_EVERY_SECONDS):
+        if role.last_tick() != last:
+            last = role.last_tick()
+            pulse.beat()
+        is_ready, why = role.is_ready()
+        if is_ready:
+            pulse.ready()
+        else:
+            pulse.not_ready(why)
+
+
+def issue_keys(settings: Settings) -> None:
+    """Make the keys that are missing for the configured clinics, twelve months ahead."""
+    keys.issue(settings.keys.dir, [clinic.id for clinic in settings.clinics], settings.edges, datetime.now(UTC))
+
+
+__all__ = ["CONSUMERS", "Assembly", "issue_keys"]

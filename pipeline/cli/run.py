@@ -1,0 +1,48 @@
+"""`onshi run [ROLE …]`: keep the product running until SIGTERM or SIGINT, then finish the work in hand."""
+
+import logging
+import resource
+import signal
+import threading
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import logs
+from pipeline.cli.roles import Assembly
+from pipeline.cli.supervise import run_processes, run_threads
+from pipeline.health import HealthServer
+from pipeline.settings import Settings
+from pipeline.topology import Role
+
+LOG = logging.getLogger("onshi.supervisor")
+
+
+def run(settings: Settings, arguments: Namespace) -> int:
+    logs.set_up()
+    # A core dump would hold what patients entrusted to us.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    roles = tuple(dict.fromkeys(Role(name) for name in arguments.roles)) or tuple(Role)
+    return run_roles(settings, Path(arguments.config).resolve(), roles, stop)
+
+
+def run_roles(settings: Settings, config: Path, roles: Sequence[Role], stop: threading.Event) -> int:
+    """Run roles until `stop`: as threads on the embedded broker, as processes where there are several on RabbitMQ."""
+    if len(roles) > 1 and not settings.broker.url.startswith("embedded:"):
+        run_processes(config, roles, stop)
+        return 0
+    assembly = Assembly(settings, roles)
+    parts = assembly.parts()
+    health = HealthServer(settings.http.host, settings.http.port, assembly.pulses)
+    health.start()
+    LOG.info("started", extra={"count": len(parts)})
+    try:
+        run_threads(parts, stop)
+    finally:
+        health.stop()
+        assembly.close()
+    LOG.info("stopped")
+    return 0

@@ -1,0 +1,99 @@
+"""`onshi status`: the whole state at a glance."""
+
+from argparse import Namespace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from pipeline import parking
+from pipeline.cli.desk import Desk, as_text
+from pipeline.custody import Custody, FileOutcome
+from pipeline.events import EdgeReported
+from pipeline.settings import Settings
+from pipeline.storage.schema import certificates, copies, edges, files
+from producers.terminal import ledger_summary
+
+_EDGE_STATES = (Custody.SEEN, Custody.SPOOLED, Custody.CAPTURED)
+
+
+def status(settings: Settings, arguments: Namespace) -> int:
+    with Desk(settings, arguments).closing() as desk:
+        state = gather(desk)
+        desk.say(state, _lines(state))
+    return 0
+
+
+def gather(desk: Desk) -> dict[str, Any]:
+    """Count everything; see design section 12 for the meaning of each key."""
+    with desk.store.reading() as connection:
+        custody = dict(connection.execute(select(copies.c.custody, func.count()).group_by(copies.c.custody)).all())
+        outcomes = dict(connection.execute(select(files.c.outcome, func.count()).group_by(files.c.outcome)).all())
+        parked = parking.counts(connection)
+        certified = connection.scalar(select(func.count()).select_from(certificates)) or 0
+        waiting = connection.scalar(
+            select(func.min(files.c.captured_at)).where(files.c.outcome == FileOutcome.PENDING.value)
+        )
+        unsettled = connection.scalar(
+            select(func.min(copies.c.seen_at)).where(copies.c.custody == Custody.STORED.value)
+        )
+        reports = {(r.clinic, r.edge): r for r in connection.execute(select(edges))}
+    terminals = _terminals(desk, reports)
+    for each in terminals.values():
+        for name, count in each.pop("states").items():
+            custody[name] = custody.get(name, 0) + count
+    oldest = min((at for at in (waiting, unsettled) if at), default=None)
+    ages = [each.pop("oldest") for each in terminals.values()]
+    if oldest:
+        ages.append((desk.now - oldest).total_seconds())
+    return {
+        "files": {state.value: custody.get(state.value, 0) for state in Custody},
+        "outcomes": {outcome.value: outcomes.get(outcome.value, 0) for outcome in FileOutcome},
+        "parked": parked,
+        "certificates": certified,
+        "oldest_waiting_seconds": round(max(ages, default=0.0), 1),
+        "terminals": terminals,
+    }
+
+
+def _terminals(desk: Desk, reports: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
+    """Ask each terminal's own ledger where it lies on this machine, else its last report."""
+    several = len(desk.settings.clinics) > 1
+    found: dict[str, dict[str, Any]] = {}
+    for clinic in desk.settings.clinics:
+        for terminal in clinic.terminals:
+            row = reports.get((clinic.id, terminal.id))
+            report = EdgeReported.model_validate_json(row.report) if row else None
+            summary = ledger_summary(desk.settings, clinic.id, terminal.id)
+            states = summary.custody if summary else (report.custody if report else {})
+            edge = {state.value: states.get(state.value, 0) for state in _EDGE_STATES}
+            name = f"{clinic.id}/{terminal.id}" if several else terminal.id
+            found[name] = {
+                "last_seen": row.last_seen if row else None,
+                "backlog": sum(edge.values()),
+                "faults": list(report.faults) if report else [],
+                "states": edge,
+                "oldest": summary.oldest_seconds if summary else (report.oldest_seconds if report else 0.0),
+            }
+    return found
+
+
+def _lines(state: dict[str, Any]) -> list[str]:
+    lines = ["files      " + _counts(state["files"]), "outcomes   " + _counts(state["outcomes"])]
+    parked = state["parked"]
+    lines.append("parked     " + (_counts(parked) + "   → onshi parked list" if parked else "none"))
+    lines.append(f"certificates {state['certificates']}")
+    lines.append(f"oldest waiting {state['oldest_waiting_seconds']:.0f} s")
+    for name, terminal in state["terminals"].items():
+        seen: datetime | None = terminal["last_seen"]
+        since = as_text(seen) + " JST" if seen else "never"
+        faults = "   FAULT " + ", ".join(terminal["faults"]) if terminal["faults"] else ""
+        lines.append(f"terminal {name}: last seen {since}, backlog {terminal['backlog']}{faults}")
+    return lines
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return "  ".join(f"{name} {count}" for name, count in counts.items())
+
+
+__all__ = ["gather", "status"]

@@ -1,0 +1,167 @@
+"""How is an event written on the wire, and read back?
+
+CloudEvents 1.0: one event in binary mode (attributes in `cloudEvents_*` headers), several of one routing key in the
+JSON batch format. A message is at most 100 events and about 1 MiB.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.broker.port import Delivery, OutMessage
+from pipeline.errors import PermanentError
+from pipeline.events import BY_TYPE, Event, derive_id
+from pipeline.topology import Exchange
+
+BATCH_MOST = 100
+BATCH_BYTES = 1 << 20
+BATCH_TYPE = "application/cloudevents-batch+json"
+SINGLE_TYPE = "application/json"
+ATTEMPT_HEADER = "x-attempt"
+"""How often a centre consumer has tried this message; our own count, for the broker's differs between versions."""
+
+_PREFIX = "cloudEvents_"
+
+
+class UnreadableMessageError(PermanentError):
+    """A message that is no event of ours. Nothing of its body is quoted."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("unreadable_message", detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An event on its way. `cause` is the id of the event that led to it, `correlation` the file (or its own id)."""
+
+    event: Event
+    at: datetime
+    cause: str
+    correlation: str
+    traceparent: str
+
+    @property
+    def id(self) -> str:
+        return self.event.id
+
+
+def enclose(event: Event, at: datetime, cause: Envelope | None = None) -> Envelope:
+    """Put an event into its envelope, continuing the trace of what caused it."""
+    event_id = event.id
+    correlation = getattr(event, "file_id", None) or (cause.correlation if cause else event_id)
+    trace = cause.traceparent.split("-")[1] if cause else hashlib.sha256(correlation.encode()).hexdigest()[:32]
+    return Envelope(event, at, cause.id if cause else event_id, correlation, f"00-{trace}-{token_hex(8)}-01")
+
+
+@dataclass(frozen=True, slots=True)
+class WireEvent:
+    """An event as written: what the outbox keeps and the relay sends, without knowing what it means."""
+
+    id: str
+    type: str
+    exchange: str
+    routing_key: str
+    batched: bool
+    body: bytes
+    at: datetime
+    cause: str
+    correlation: str
+    traceparent: str
+
+
+def write(envelope: Envelope) -> WireEvent:
+    event = envelope.event
+    return WireEvent(
+        id=envelope.id,
+        type=event.type_name(),
+        exchange=event.exchange,
+        routing_key=event.routing_key,
+        batched=event.batched,
+        body=event.model_dump_json().encode(),
+        at=envelope.at,
+        cause=envelope.cause,
+        correlation=envelope.correlation,
+        traceparent=envelope.traceparent,
+    )
+
+
+def pack(events: Iterable[WireEvent]) -> list[OutMessage]:
+    """Turn written events into messages, in order, joining neighbours that may travel together."""
+    return [_message(group) for group in _groups(events)]
+
+
+def _groups(events: Iterable[WireEvent]) -> Iterator[list[WireEvent]]:
+    group: list[WireEvent] = []
+    size = 0
+    for event in events:
+        joins = bool(group) and event.batched and event.routing_key == group[0].routing_key
+        if group and (not joins or len(group) >= BATCH_MOST or size + len(event.body) > BATCH_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(event)
+        size += len(event.body)
+    if group:
+        yield group
+
+
+def _message(group: Sequence[WireEvent]) -> OutMessage:
+    first = group[0]
+    mandatory = first.exchange != Exchange.PUBLIC
+    if not first.batched:
+        headers = {f"{_PREFIX}{key}": value for key, value in _attributes(first).items()}
+        return OutMessage(first.exchange, first.routing_key, first.id, first.body, headers, SINGLE_TYPE, mandatory)
+    entries = [b'%s,"data":%s}' % (json.dumps(_attributes(e)).encode()[:-1], e.body) for e in group]
+    message_id = first.id if len(group) == 1 else derive_id("batch", *(event.id for event in group))
+    headers = {f"{_PREFIX}type": first.type}
+    body = b"[" + b",".join(entries) + b"]"
+    return OutMessage(first.exchange, first.routing_key, message_id, body, headers, BATCH_TYPE, mandatory)
+
+
+def _attributes(event: WireEvent) -> dict[str, str]:
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": f"/onshi/{event.routing_key.split('.')[1]}",
+        "type": event.type,
+        "time": event.at.astimezone(UTC).isoformat(),
+        "correlationid": event.correlation,
+        "causationid": event.cause,
+        "traceparent": event.traceparent,
+    }
+
+
+def read(delivery: Delivery) -> list[Envelope]:
+    """Read every event of a message.
+
+    Raises:
+        UnreadableMessageError: the message is not ours, or of a kind this version does not know.
+    """
+    try:
+        if delivery.content_type == BATCH_TYPE:
+            return [_envelope(entry, json.dumps(entry["data"]).encode()) for entry in json.loads(delivery.body)]
+        attributes = {
+            key.removeprefix(_PREFIX): value for key, value in delivery.headers.items() if key.startswith(_PREFIX)
+        }
+        return [_envelope(attributes, delivery.body)]
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        # A validation error quotes its input, which may be anybody's: only the kind of failure goes on.
+        raise UnreadableMessageError(type(error).__name__) from None
+
+
+def _envelope(attributes: dict[str, Any], body: bytes) -> Envelope:
+    event = BY_TYPE[attributes["type"]].model_validate_json(body)
+    if event.id != attributes["id"]:
+        raise UnreadableMessageError("id does not follow from content")
+    return Envelope(
+        event,
+        datetime.fromisoformat(attributes["time"]),
+        attributes["causationid"],
+        attributes["correlationid"],
+        attributes["traceparent"],
+    )

@@ -1,0 +1,422 @@
+"""Every event and order, once: what is said on the wire, and what identifies it?
+
+Facts are in the past tense, orders are imperative. An event carries handles; what belongs to a patient is only ever
+inside a `bytes` field, which is always sealed (`pipeline.sealing`). `repr` shows the type and where it came from.
+The class name is the type: `FileCaptured` is `file.captured`. Design section 3.
+"""
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.topology import CHART_EDGE, Exchange
+
+NAMESPACE = UUID("b0c0a7f2-5d0e-4c7e-9a65-6f3a2f0b7c11")
+"""All derived ids of Onshi live in this namespace."""
+
+NOWHERE = "-"
+"""The edge of an event that belongs to a whole clinic."""
+
+
+def derive_id(*parts: str) -> str:
+    """Make the id that follows from these parts; the same parts always give the same id."""
+    return str(uuid5(NAMESPACE, "\x1f".join(parts)))
+
+
+class Event(BaseModel):
+    """One fact or order. `identity` names what makes it this one: two events with equal identities are the same."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+
+    subject: ClassVar[str]
+    verb: ClassVar[str]
+    major: ClassVar[int] = 1
+    exchange: ClassVar[Exchange]
+    batched: ClassVar[bool] = False
+    """Whether up to 100 of one routing key travel in one message, each with an id of its own."""
+
+    clinic: str
+    edge: str = NOWHERE
+
+    @classmethod
+    def type_name(cls) -> str:
+        return f"{cls.subject}.{cls.verb}"
+
+    @property
+    def routing_key(self) -> str:
+        return f"{self.subject}.{self.clinic}.{self.edge}.{self.verb}.v{self.major}"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    @property
+    def id(self) -> str:
+        return derive_id(self.type_name(), self.clinic, self.edge, *self.identity)
+
+    def __repr__(self) -> str:
+        return f"<{self.type_name()} {self.clinic}/{self.edge} {self.id}>"
+
+    __str__ = __repr__
+
+
+class FileEvent(Event):
+    """About one file; `file_id` is also its correlation id."""
+
+    file_id: str
+
+
+class CopyEvent(FileEvent):
+    """About one copy: one place where the file lay."""
+
+    copy_id: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.copy_id,)
+
+
+class RevisionEvent(FileEvent):
+    """About one revision of what is known of a file."""
+
+    revision: int
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.file_id, str(self.revision))
+
+
+# From the terminal
+
+
+class FileCaptured(CopyEvent):
+    """A copy was read whole and lies in the spool. `sealed` holds name, folder and content (`SealedFile`)."""
+
+    subject, verb, exchange = "file", "captured", Exchange.INTAKE
+    kind: str
+    size: int
+    mac: str
+    """Keyed hash of the content, hex."""
+    sealed: bytes
+    seen_at: datetime
+    captured_at: datetime
+
+
+class FileRefused(CopyEvent):
+    """A copy lies there that is not taken; it stays untouched. `sealed_name` is for people."""
+
+    subject, verb, exchange = "file", "refused", Exchange.INTAKE
+    reason: str
+    size: int
+    sealed_name: bytes
+    seen_at: datetime
+
+
+class FileErased(CopyEvent):
+    """The evidence for one certificate. `level` is what was reached, never more (L0 removed, L1 overwritten)."""
+
+    subject, verb, exchange, batched = "file", "erased", Exchange.INTAKE, True
+    level: str
+    method: str
+    mac: str
+    size: int
+    first_seen_at: datetime
+    stored_at: datetime | None
+    intended_at: datetime
+    erased_at: datetime
+    verified_absent: bool
+    bytes_read_back: int
+    filesystem: str
+    clock_offset_seconds: float | None
+    preconditions: tuple[str, ...]
+    """The preconditions C1–C8 that the edge saw."""
+    software: str
+
+
+class FileVanished(CopyEvent):
+    """A copy is gone that we did not erase: another program removed it."""
+
+    subject, verb, exchange, batched = "file", "vanished", Exchange.INTAKE, True
+    noticed_at: datetime
+
+
+class ErasureFailed(CopyEvent):
+    """The copy still lies there. `reason` groups: changed, linked, held, clock, permission, share_away, too_young."""
+
+    subject, verb, exchange = "erasure", "failed", Exchange.INTAKE
+    reason: str
+    failed_at: datetime
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.copy_id, self.failed_at.isoformat())
+
+
+class HoldKept(CopyEvent):
+    """The edge will not erase this copy while the hold stands."""
+
+    subject, verb, exchange = "hold", "kept", Exchange.INTAKE
+    hold_id: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.copy_id, self.hold_id)
+
+
+class HoldMissed(HoldKept):
+    """The erasure had already begun or was done."""
+
+    verb = "missed"
+
+
+class RequestEvent(Event):
+    """About one request of ours to the service."""
+
+    request_id: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.request_id,)
+
+
+class RequestPlaced(RequestEvent):
+    """The request file lies in `req` under its final name."""
+
+    subject, verb, exchange = "request", "placed", Exchange.INTAKE
+    placed_at: datetime
+
+
+class RequestRefused(RequestEvent):
+    """The terminal did not place it. `reason`: expired, window, clock, answer_exists, name_taken, folder."""
+
+    subject, verb, exchange = "request", "refused", Exchange.INTAKE
+    reason: str
+
+
+class RequestWithdrawn(RequestEvent):
+    """Nobody took the request file before its time-out; it was taken back and erased."""
+
+    subject, verb, exchange = "request", "withdrawn", Exchange.INTAKE
+    withdrawn_at: datetime
+
+
+class EdgeReported(Event):
+    """How an edge is, every 60 s. Counts and sizes only."""
+
+    subject, verb, exchange = "edge", "reported", Exchange.INTAKE
+    reported_at: datetime
+    software: str
+    custody: dict[str, int]
+    """Copies by custody as the edge's ledger has them."""
+    backlog: int
+    oldest_seconds: float
+    free_bytes: int
+    clock_reliable: bool
+    spool_bytes: int = 0
+    faults: tuple[str, ...] = ()
+    """What is wrong now, as stable words: share_away, disk_full, permission, clock, chart_away, patients_invalid."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.reported_at.isoformat(),)
+
+
+# From the chart
+
+
+class PatientsChanged(Event):
+    """One numbered part of a whole patient list, sealed to the centre. Swapped in when every part is there."""
+
+    subject, verb, exchange = "patients", "changed", Exchange.INTAKE
+    list_id: str
+    taken_at: datetime
+    part: int
+    """From 1."""
+    parts: int
+    rows: int
+    """Rows in the whole list."""
+    sealed: bytes
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.list_id, str(self.part))
+
+
+class DeliveryDone(RevisionEvent):
+    """The chart has it; `receipt` is what the chart or its folder gave as proof (no patient datum)."""
+
+    subject, verb, exchange, batched = "delivery", "done", Exchange.INTAKE, True
+    receipt: str
+    done_at: datetime
+
+
+class DeliveryRefused(RevisionEvent):
+    """The chart will never take it as it is. A person must look."""
+
+    subject, verb, exchange = "delivery", "refused", Exchange.INTAKE
+    reason: str
+
+
+# From the centre
+
+
+class FileStored(CopyEvent):
+    """Order to the terminal: the sealed original is in the store; stop publishing it again."""
+
+    subject, verb, exchange, batched = "file", "stored", Exchange.EVENTS, True
+    stored_at: datetime
+
+
+class RecordParsed(RevisionEvent):
+    """The typed record is in the store. `kind` is the message kind."""
+
+    subject, verb, exchange = "record", "parsed", Exchange.EVENTS
+    kind: str
+    terminal: str
+
+
+class RecordReconciled(RevisionEvent):
+    """The verdicts of one revision are in the store."""
+
+    subject, verb, exchange = "record", "reconciled", Exchange.EVENTS
+    needs_review: bool
+
+
+class DeliveryWanted(RevisionEvent):
+    """Not a lease: it stays in the chart's queue until the chart has it. `sealed` holds a `SealedDelivery`."""
+
+    subject, verb, exchange = "delivery", "wanted", Exchange.EVENTS
+    edge: str = CHART_EDGE
+    sealed: bytes
+
+
+class ErasureOrder(CopyEvent):
+    """Order: erase this copy, if every precondition of the edge holds and `until` has not passed."""
+
+    subject, verb, exchange, batched = "erasure", "order", Exchange.EVENTS, True
+    order_id: str
+    until: datetime
+    preconditions: tuple[str, ...]
+    """The preconditions that the centre saw."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.copy_id, self.order_id)
+
+
+class HoldSet(CopyEvent):
+    """Order: do not erase this copy, whatever other order comes."""
+
+    subject, verb, exchange = "hold", "set", Exchange.EVENTS
+    hold_id: str
+    until: datetime
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.copy_id, self.hold_id, self.until.isoformat())
+
+
+class HoldReleased(HoldSet):
+    """Order: this hold stands no longer."""
+
+    verb = "released"
+
+
+class RequestPlace(RequestEvent):
+    """Order: place this request file. `sealed` holds a `SealedFile`; nothing is placed at or after `until`."""
+
+    subject, verb, exchange = "request", "place", Exchange.EVENTS
+    sealed: bytes
+    until: datetime
+    window_until: datetime | None = None
+    """When the patient's consent runs out; none for a request that needs none."""
+    withdraw_at: datetime
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.request_id, self.until.isoformat())
+
+
+class ConsentEvent(Event):
+    """About one grant in the ledger."""
+
+    grant_id: str
+    category: str
+    until: datetime | None
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.grant_id,)
+
+
+class ConsentRecorded(ConsentEvent):
+    subject, verb, exchange = "consent", "recorded", Exchange.PUBLIC
+    granted: bool
+
+
+class ConsentExpiring(ConsentEvent):
+    """The limit is near."""
+
+    subject, verb, exchange = "consent", "expiring", Exchange.PUBLIC
+
+
+class ConsentExpired(ConsentEvent):
+    """The limit has passed."""
+
+    subject, verb, exchange = "consent", "expired", Exchange.PUBLIC
+
+
+class FileRejected(FileEvent):
+    """The file could not be used; its sealed original and the reason are in the store."""
+
+    subject, verb, exchange = "file", "rejected", Exchange.PUBLIC
+    reason: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.file_id, self.reason)
+
+
+class FileSettled(FileEvent):
+    """Every copy is gone and the outcome is known."""
+
+    subject, verb, exchange = "file", "settled", Exchange.PUBLIC
+    outcome: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.file_id,)
+
+
+EVENTS: tuple[type[Event], ...] = (
+    FileCaptured,
+    FileRefused,
+    FileErased,
+    FileVanished,
+    ErasureFailed,
+    HoldKept,
+    HoldMissed,
+    RequestPlaced,
+    RequestRefused,
+    RequestWithdrawn,
+    EdgeReported,
+    PatientsChanged,
+    DeliveryDone,
+    DeliveryRefused,
+    FileStored,
+    RecordParsed,
+    RecordReconciled,
+    DeliveryWanted,
+    ErasureOrder,
+    HoldSet,
+    HoldReleased,
+    RequestPlace,
+    ConsentRecorded,
+    ConsentExpiring,
+    ConsentExpired,
+    FileRejected,
+    FileSettled,
+)
+BY_TYPE: dict[str, type[Event]] = {event.type_name(): event for event in EVENTS}

@@ -1,0 +1,129 @@
+"""How does what was decided reach the broker, even when we die in between?
+
+Rows are written in the transaction of their cause; a runner publishes them afterwards and the relay sends what was
+left. Rows of a file that is not final are published again at intervals, so that any loss downstream heals.
+"""
+
+import itertools
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Row, select, update
+
+from pipeline.envelope import Envelope, WireEvent, enclose, write
+from pipeline.events import DeliveryWanted, Event, RecordParsed, RecordReconciled
+from pipeline.storage.engine import insert_new
+from pipeline.storage.schema import files, outbox
+from pipeline.topology import Role
+
+HEALED: frozenset[str] = frozenset(event.type_name() for event in (RecordParsed, RecordReconciled, DeliveryWanted))
+"""Facts that are published again while their file is not final."""
+LATER = timedelta(hours=1)
+"""How long after the first repetition the next ones come."""
+LEFT_AFTER = timedelta(seconds=5)
+"""How long a row may wait for its own runner before any runner sends it."""
+
+_counter = itertools.count(time.time_ns())
+
+
+def add(
+    connection: Connection,
+    role: Role,
+    events: Iterable[tuple[Event, Envelope | None]],
+    now: datetime,
+    repeat_after: timedelta,
+) -> list[WireEvent]:
+    """Write events into the outbox and return them as they will be sent. One that is there already stays as it is."""
+    written = [write(enclose(event, now, cause)) for event, cause in events]
+    insert_new(
+        connection,
+        outbox,
+        [
+            {
+                "event_id": event.id,
+                "number": next(_counter),
+                "consumer": role.value,
+                "cause": event.cause,
+                "correlation": event.correlation,
+                "type": event.type,
+                "exchange": event.exchange,
+                "routing_key": event.routing_key,
+                "batched": event.batched,
+                "body": event.body,
+                "traceparent": event.traceparent,
+                "at": now,
+                "left_at": now,
+                "again_at": now + repeat_after if event.type in HEALED else None,
+            }
+            for event in written
+        ],
+    )
+    return written
+
+
+def of_causes(connection: Connection, role: Role, causes: Sequence[str]) -> list[WireEvent]:
+    """Find what these events led to, to publish it again before they are acknowledged."""
+    if not causes:
+        return []
+    query = select(outbox).where(outbox.c.consumer == role.value, outbox.c.cause.in_(causes)).order_by(outbox.c.number)
+    return [_wire(row) for row in connection.execute(query)]
+
+
+def claim_unsent(connection: Connection, now: datetime, most: int = 500) -> list[WireEvent]:
+    """Claim rows that nobody has sent, oldest first; who claims them and dies leaves them to be claimed again."""
+    query = (
+        select(outbox)
+        .where(outbox.c.sent_at.is_(None), outbox.c.left_at < now - LEFT_AFTER)
+        .order_by(outbox.c.number)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(query).all()
+    if rows:
+        claimed = outbox.c.event_id.in_([row.event_id for row in rows])
+        connection.execute(update(outbox).where(claimed).values(left_at=now))
+    return [_wire(row) for row in rows]
+
+
+def to_repeat(connection: Connection, role: Role, now: datetime, most: int = 200) -> list[WireEvent]:
+    """Claim this role's rows whose file is still open and whose repetition is due, and set the next one."""
+    due = (outbox.c.consumer == role.value) & (outbox.c.again_at <= now) & outbox.c.sent_at.is_not(None)
+    rows = connection.execute(select(outbox).where(due).limit(most).with_for_update(skip_locked=True)).all()
+    if not rows:
+        return []
+    still_open = set(
+        connection.scalars(
+            select(files.c.file_id).where(
+                files.c.file_id.in_({row.correlation for row in rows}), files.c.outcome == "pending"
+            )
+        )
+    )
+    again = [row for row in rows if row.correlation in still_open]
+    over = [row.event_id for row in rows if row.correlation not in still_open]
+    connection.execute(update(outbox).where(outbox.c.event_id.in_(over)).values(again_at=None))
+    connection.execute(
+        update(outbox).where(outbox.c.event_id.in_([row.event_id for row in again])).values(again_at=now + LATER)
+    )
+    return [_wire(row) for row in again]
+
+
+def mark_sent(connection: Connection, event_ids: Sequence[str], now: datetime) -> None:
+    for start in range(0, len(event_ids), 500):
+        part = event_ids[start : start + 500]
+        connection.execute(update(outbox).where(outbox.c.event_id.in_(part)).values(sent_at=now))
+
+
+def _wire(row: Row[tuple[object, ...]]) -> WireEvent:
+    return WireEvent(
+        id=row.event_id,
+        type=row.type,
+        exchange=row.exchange,
+        routing_key=row.routing_key,
+        batched=row.batched,
+        body=row.body,
+        at=row.at,
+        cause=row.cause,
+        correlation=row.correlation,
+        traceparent=row.traceparent,
+    )

@@ -1,0 +1,24 @@
+"""What does a handler answer with? A value; only the runner writes, publishes and acknowledges."""
+
+from dataclasses import dataclass
+
+from pipeline.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one event leads to.
+
+    `writes` are values that only the consumer's own `apply` understands; `events` go to the outbox in the same
+    transaction; `result` is one stable lower-case word for the log and the metric. With `park`, what was decided is
+    written and published all the same, but the event is set aside for a person under that reason, and is new again
+    when it is replayed.
+    """
+
+    result: str = "done"
+    events: tuple[Event, ...] = ()
+    writes: tuple[object, ...] = ()
+    park: str | None = None
+
+
+NOTHING = Outcome("nothing")

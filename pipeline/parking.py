@@ -1,0 +1,113 @@
+"""What was set aside, and how does it come back? The table `parked` is the truth; parked queues are only transit."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from pipeline.broker.port import Delivery, OutMessage
+from pipeline.custody import FileOutcome, Receipt
+from pipeline.envelope import ATTEMPT_HEADER, UnreadableMessageError, read
+from pipeline.events import BY_TYPE, FileEvent, derive_id
+from pipeline.storage.engine import insert_new, upsert
+from pipeline.storage.schema import files, parked, receipts
+from pipeline.topology import Exchange, Role
+
+REASON_HEADER = "x-reason"
+ROUTING_KEY_HEADER = "x-routing-key"
+KILLED = "delivery_limit"
+"""Why the broker itself parked it: it kept coming back, mostly because the process died with it or beside it."""
+
+
+def keep(connection: Connection, role: Role, deliveries: Sequence[Delivery], now: datetime) -> None:
+    """Write parked messages into the table, byte for byte; one that was there is parked anew."""
+    rows = {row["parked_id"]: row for row in (_row(role, delivery, now) for delivery in deliveries)}
+    update_columns = ("reason", "state", "attempts", "headers", "body", "parked_at", "ended_at")
+    upsert(connection, parked, list(rows.values()), update_columns)
+
+
+def _row(role: Role, delivery: Delivery, now: datetime) -> dict[str, object]:
+    event_id, clinic, correlation, type_name = _about(delivery)
+    return {
+        "parked_id": derive_id("parked", role, event_id),
+        "consumer": role.value,
+        "event_id": event_id,
+        "clinic": clinic,
+        "correlation": correlation,
+        "type": type_name,
+        "reason": str(delivery.headers.get(REASON_HEADER, KILLED)),
+        "state": "parked",
+        "attempts": int(delivery.headers.get(ATTEMPT_HEADER, 1)),
+        "routing_key": str(delivery.headers.get(ROUTING_KEY_HEADER, delivery.routing_key)),
+        "content_type": delivery.content_type,
+        "headers": json.dumps({k: v for k, v in delivery.headers.items() if isinstance(v, str | int)}),
+        "body": delivery.body,
+        "parked_at": now,
+        "ended_at": None,
+    }
+
+
+def _about(delivery: Delivery) -> tuple[str, str | None, str | None, str]:
+    try:
+        envelope = read(delivery)[0]
+    except (UnreadableMessageError, IndexError):
+        return derive_id("unreadable", delivery.message_id), None, None, "unreadable"
+    return envelope.id, envelope.event.clinic, envelope.correlation, envelope.event.type_name()
+
+
+def replays(connection: Connection, role: Role, most: int = 100) -> dict[str, OutMessage]:
+    """Find what somebody wants replayed, by parked id; the messages go to this consumer's own queue only."""
+    wanted = (parked.c.consumer == role.value) & (parked.c.state == "replaying")
+    rows = connection.execute(select(parked).where(wanted).order_by(parked.c.parked_at).limit(most))
+    return {row.parked_id: _replay(role, row) for row in rows}
+
+
+def _replay(role: Role, row: Row[Any]) -> OutMessage:
+    headers = {**json.loads(row.headers), ATTEMPT_HEADER: 1}
+    return OutMessage(Exchange.RETURN, role.value, row.event_id, row.body, headers, row.content_type)
+
+
+def mark_replayed(connection: Connection, parked_ids: Sequence[str], now: datetime) -> None:
+    """Note that these were published again; one that was parked anew meanwhile stays parked."""
+    wanted = parked.c.parked_id.in_(parked_ids) & (parked.c.state == "replaying")
+    connection.execute(update(parked).where(wanted).values(state="replayed", ended_at=now))
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Count what is parked, by consumer."""
+    query = select(parked.c.consumer, func.count()).where(parked.c.state == "parked").group_by(parked.c.consumer)
+    return {consumer: count for consumer, count in connection.execute(query)}
+
+
+def ask_replay(connection: Connection, parked_ids: Sequence[str]) -> int:
+    """Mark parked messages to be replayed by their running consumer; returns how many."""
+    wanted = parked.c.parked_id.in_(parked_ids) & (parked.c.state == "parked")
+    return connection.execute(update(parked).where(wanted).values(state="replaying")).rowcount
+
+
+def discard(connection: Connection, parked_ids: Sequence[str], staff: str, reason: str, now: datetime) -> int:
+    """Give messages up for good: their consumer's receipt is `discarded`, their file `rejected`; erasure goes on."""
+    wanted = parked.c.parked_id.in_(parked_ids) & (parked.c.state == "parked")
+    rows = connection.execute(select(parked).where(wanted).with_for_update()).all()
+    connection.execute(
+        update(parked)
+        .where(parked.c.parked_id.in_([row.parked_id for row in rows]))
+        .values(state="discarded", ended_at=now, staff=staff, discard_reason=reason)
+    )
+    about = [row for row in rows if row.correlation and _is_about_file(row.type)]
+    insert_new(
+        connection,
+        receipts,
+        [{"file_id": r.correlation, "consumer": r.consumer, "result": Receipt.DISCARDED.value, "at": now} for r in about],
+    )
+    pending = files.c.file_id.in_([r.correlation for r in about]) & (files.c.outcome == FileOutcome.PENDING.value)
+    connection.execute(
+        update(files).where(pending).values(outcome=FileOutcome.REJECTED.value, reason="discarded", outcome_at=now)
+    )
+    return len(rows)
+
+
+def _is_about_file(type_name: str) -> bool:
+    return type_name in BY_TYPE and issubclass(BY_TYPE[type_name], FileEvent)

@@ -1,0 +1,25 @@
+"""What did we ask, and about whom, as the store keeps it sealed? (`requests.sealed_request`)
+
+Consent writes it before the order leaves; reconciliation decides answers from it. Bound to
+`contents.request_context`, key class `standing`.
+"""
+
+from pipeline.hidden import Hidden
+
+
+class RequestDetail(Hidden):
+    """One request of ours. Person fields are as they were written into the request."""
+
+    base_name: str
+    """File name of the request without extension, e.g. `OQSsiquc01req_202605120011`."""
+    arbitrary_file_identifier: str
+    patient_id: str | None = None
+    """Chart number of the patient it was asked for; none when nobody was matched."""
+    insurer_number: str | None = None
+    symbol: str | None = None
+    number: str | None = None
+    branch_number: str | None = None
+    birthdate: str | None = None
+    """YYYYMMDD"""
+    name: str | None = None
+    kana: str | None = None

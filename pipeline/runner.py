@@ -1,0 +1,332 @@
+"""Who receives, publishes and acknowledges? Only this module, for every centre consumer.
+
+Batch: prepare outside any transaction; gather, decide, apply, inbox and outbox in one; publish what is new, and what
+known events led to; then acknowledge. A failing batch is taken apart and run one by one. After a start the prefetch is
+1 until a message comes that was not delivered before, so that one that kills the process takes no neighbour along.
+Design section 5.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from pipeline import outbox
+from pipeline.broker.port import Broker, Delivery, OutMessage, Publisher, Subscription
+from pipeline.chores import Chores
+from pipeline.clock import Clock
+from pipeline.consumer import Consumer
+from pipeline.envelope import ATTEMPT_HEADER, Envelope, UnreadableMessageError, WireEvent, pack, read, write
+from pipeline.errors import AwayError, PermanentError, TransientError
+from pipeline.fuse import Fuse
+from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, FUSE, MESSAGES, PARKED, PAUSED, RETRIES
+from pipeline.parking import REASON_HEADER, ROUTING_KEY_HEADER
+from pipeline.pulse import Pulse
+from pipeline.retry import Again, Park, after_failure
+from pipeline.storage.engine import Store
+from pipeline.storage.schema import inbox
+from pipeline.topology import Exchange, work_queue
+
+LOG = logging.getLogger("onshi.runner")
+IDLE = timedelta(milliseconds=200)
+LOCAL_RETRY_SECONDS = 5
+PROBE_MOST_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class _Unit:
+    """One delivery, what it carries, and what became of each of its events."""
+
+    delivery: Delivery
+    envelopes: list[Envelope] = field(default_factory=list)
+    instead: list[OutMessage] = field(default_factory=list)
+    """What is published in its place (retry tier, parked) before it is acknowledged."""
+
+    @property
+    def attempt(self) -> int:
+        return int(self.delivery.headers.get(ATTEMPT_HEADER, 1))
+
+
+class Runner:
+    """Runs one consumer until told to stop. One thread; its broker connections live and die with a session."""
+
+    def __init__(
+        self,
+        consumer: Consumer[Any, Any],
+        store: Store,
+        broker: Broker,
+        clock: Clock,
+        *,
+        batch: int = 100,
+        repeat_after: timedelta = timedelta(minutes=15),
+        pulse: Pulse | None = None,
+    ) -> None:
+        self._consumer = consumer
+        self._role = consumer.role
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._batch = batch
+        self._repeat_after = repeat_after
+        self.pulse = pulse or Pulse(consumer.role)
+        self._fuse = Fuse()
+        self._chores = Chores(consumer, store, broker, clock, repeat_after)
+        self._recovering = True
+        self._publisher: Publisher | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then finish what is in hand. Store or broker away: pause, probe, go on."""
+        pause = 0.5
+        while not stop.is_set():
+            try:
+                self._session(stop)
+                pause = 0.5
+            except AwayError as error:
+                self._paused(error)
+                stop.wait(pause)
+                pause = min(pause * 2, PROBE_MOST_SECONDS)
+        self.pulse.not_ready("stopped")
+
+    def _session(self, stop: threading.Event) -> None:
+        self._recovering = True
+        self._publisher = self._broker.publisher()
+        subscription = self._broker.subscribe(work_queue(self._role), 1)
+        try:
+            self._chores.open(self._publisher)
+            PAUSED.labels(self._role).set(0)
+            while not stop.is_set() and not self._fuse.is_blown:
+                self.pulse.ready()
+                self._turn(subscription)
+            if self._fuse.is_blown:
+                self._wait_blown(subscription, stop)
+        finally:
+            subscription.close()
+            self._chores.close()
+            self._publisher.close()
+
+    def _turn(self, subscription: Subscription) -> None:
+        self.pulse.beat()
+        deliveries = subscription.receive(self._batch, IDLE)
+        if deliveries:
+            started = time.monotonic()
+            self._handle(subscription, deliveries)
+            BATCH_SECONDS.labels(self._role).observe(time.monotonic() - started)
+            if self._recovering and not any(delivery.redelivered for delivery in deliveries):
+                self._recovering = False
+                subscription.prefetch(self._batch * 2)
+        elif self._recovering:
+            # Nothing is waiting to come again, so there is nothing to recover from.
+            self._recovering = False
+            subscription.prefetch(self._batch * 2)
+        self._chores.turn()
+
+    def _wait_blown(self, subscription: Subscription, stop: threading.Event) -> None:
+        """Hold everything back until an operator restarts: parking more would only empty the queue into the lot."""
+        FUSE.labels(self._role).set(1)
+        LOG.critical("fuse blown", extra={"consumer": self._role})
+        self.pulse.not_ready("fuse")
+        subscription.close()
+        while not stop.is_set():
+            self.pulse.beat()
+            self._chores.turn()
+            stop.wait(1)
+
+    def _paused(self, error: AwayError) -> None:
+        PAUSED.labels(self._role).set(1)
+        self.pulse.not_ready("away")
+        LOG.warning("paused", extra={"consumer": self._role, "error": type(error).__name__, "reason": str(error)})
+
+    # One batch
+
+    def _handle(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
+        units = [self._read(delivery) for delivery in deliveries]
+        for group in self._groups(units):
+            self._work(group)
+        assert self._publisher is not None
+        instead = [message for unit in units for message in unit.instead]
+        if instead:
+            self._publisher.publish_confirmed(instead)
+        subscription.ack(deliveries)
+
+    def _read(self, delivery: Delivery) -> _Unit:
+        unit = _Unit(delivery)
+        try:
+            unit.envelopes = read(delivery)
+        except UnreadableMessageError as error:
+            unit.instead.append(_copy(delivery, Exchange.DEAD, self._role.value, error.reason))
+            self._count(None, "parked", error.reason)
+        return unit
+
+    def _groups(self, units: Sequence[_Unit]) -> Iterator[list[tuple[_Unit, Envelope, Any]]]:
+        """Prepare every event; split where two of one key would share a batch."""
+        group: list[tuple[_Unit, Envelope, Any]] = []
+        keys: set[Any] = set()
+        for unit in units:
+            for envelope in unit.envelopes:
+                try:
+                    prepared = self._consumer.prepare(envelope)
+                except Exception as error:  # noqa: BLE001 - whatever it is, this one event has an owner now
+                    self._fail(unit, envelope, error)
+                    continue
+                key = self._consumer.key(prepared)
+                if key in keys or len(group) >= self._batch:
+                    yield group
+                    group, keys = [], set()
+                group.append((unit, envelope, prepared))
+                keys.add(key)
+        if group:
+            yield group
+
+    def _work(self, group: Sequence[tuple[_Unit, Envelope, Any]]) -> None:
+        BATCH_EVENTS.labels(self._role).observe(len(group))
+        try:
+            to_park = self._transact([(envelope, prepared) for _, envelope, prepared in group])
+        except AwayError:
+            raise
+        except Exception as error:  # noqa: BLE001 - taken apart below, so that each has its own owner
+            if len(group) == 1:
+                self._work_alone(*group[0], error)
+            else:
+                for item in group:
+                    self._work([item])
+        else:
+            self._park_decided(group, to_park)
+
+    def _work_alone(self, unit: _Unit, envelope: Envelope, prepared: Any, error: Exception) -> None:
+        if isinstance(error, TransientError):
+            try:
+                for attempt in _local_retry():
+                    with attempt:
+                        to_park = self._transact([(envelope, prepared)])
+            except AwayError:
+                raise
+            except Exception as last:  # noqa: BLE001 - becomes a decision
+                error = last
+            else:
+                self._park_decided([(unit, envelope, prepared)], to_park)
+                return
+        self._fail(unit, envelope, error)
+
+    def _park_decided(self, group: Sequence[tuple[_Unit, Envelope, Any]], to_park: Mapping[str, str]) -> None:
+        for unit, envelope, _ in group:
+            if envelope.id in to_park:
+                self._fail(unit, envelope, PermanentError(to_park[envelope.id]))
+
+    def _transact(self, batch: Sequence[tuple[Envelope, Any]]) -> dict[str, str]:
+        """Handle a batch in one transaction and publish; returns what was decided to be parked, with the reason."""
+        now = self._clock.now()
+        with self._store.transaction() as connection:
+            known = self._known(connection, [envelope.id for envelope, _ in batch])
+            fresh = [(envelope, prepared) for envelope, prepared in batch if envelope.id not in known]
+            to_send = outbox.of_causes(connection, self._role, sorted(known))
+            results: list[tuple[Envelope, str]] = [(envelope, "known") for envelope, _ in batch if envelope.id in known]
+            to_park: dict[str, str] = {}
+            if fresh:
+                facts = self._consumer.gather(connection, [prepared for _, prepared in fresh])
+                outcomes = [(envelope, self._consumer.decide(prepared, facts, now)) for envelope, prepared in fresh]
+                self._consumer.apply(connection, [outcome for _, outcome in outcomes], now)
+                to_park = {envelope.id: outcome.park for envelope, outcome in outcomes if outcome.park}
+                self._enter(connection, [envelope.id for envelope, _ in fresh if envelope.id not in to_park], now)
+                events = [(event, envelope) for envelope, outcome in outcomes for event in outcome.events]
+                to_send += outbox.add(connection, self._role, events, now, self._repeat_after)
+                results += [(envelope, outcome.result) for envelope, outcome in outcomes if not outcome.park]
+            self._chores.mark(connection, now)
+        self._send(to_send)
+        for envelope, result in results:
+            self._count(envelope, result)
+        if results:
+            self._fuse.passed()
+        return to_park
+
+    def _enter(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> None:
+        if event_ids:
+            rows = [{"consumer": self._role.value, "event_id": event_id, "at": now} for event_id in event_ids]
+            connection.execute(insert(inbox), rows)
+
+    def _known(self, connection: Connection, event_ids: Sequence[str]) -> set[str]:
+        query = select(inbox.c.event_id).where(
+            inbox.c.consumer == self._role.value, inbox.c.event_id.in_(sorted(event_ids))
+        )
+        return set(connection.scalars(query))
+
+    def _send(self, events: Iterable[WireEvent]) -> None:
+        events = list(events)
+        if events:
+            assert self._publisher is not None
+            self._publisher.publish_confirmed(pack(events))
+            self._chores.sent([event.id for event in events])
+
+    # One failure
+
+    def _fail(self, unit: _Unit, envelope: Envelope, error: Exception) -> None:
+        if isinstance(error, AwayError):
+            raise error
+        decision = after_failure(error, unit.attempt)
+        single = len(unit.envelopes) == 1
+        message = unit.delivery if single else _alone(unit.delivery, envelope)
+        if isinstance(decision, Again):
+            key = f"{self._role}.{decision.tier}"
+            unit.instead.append(_copy(message, Exchange.RETRY, key, None, decision.attempt))
+            RETRIES.labels(self._role, decision.tier).inc()
+            self._count(envelope, "retry", type(error).__name__)
+        elif isinstance(decision, Park):
+            unit.instead.append(_copy(message, Exchange.DEAD, self._role.value, decision.reason))
+            PARKED.labels(self._role, decision.reason).inc()
+            self._count(envelope, "parked", decision.reason)
+            self._fuse.parked()
+            if decision.is_bug:
+                LOG.error("bug", exc_info=error, extra={"consumer": self._role, "event_id": envelope.id})
+
+    def _count(self, envelope: Envelope | None, result: str, reason: str | None = None) -> None:
+        name = envelope.event.type_name() if envelope else "unreadable"
+        MESSAGES.labels(self._role, name, result).inc()
+        extra: dict[str, object] = {"consumer": self._role, "event": name, "outcome": result}
+        if envelope:
+            extra |= {"event_id": envelope.id, "correlation": envelope.correlation, "clinic": envelope.event.clinic}
+        if reason:
+            extra["reason"] = reason
+        LOG.info("handled", extra=extra)
+
+
+def _local_retry() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception(lambda e: isinstance(e, TransientError) and not isinstance(e, AwayError)),
+        stop=stop_after_delay(LOCAL_RETRY_SECONDS),
+        wait=wait_random_exponential(multiplier=0.1, max=1),
+        reraise=True,
+    )
+
+
+def _copy(
+    delivery: Delivery | OutMessage, exchange: Exchange, key: str, reason: str | None, attempt: int | None = None
+) -> OutMessage:
+    """Send the same bytes elsewhere, with our own headers beside the original ones."""
+    headers: dict[str, str | int] = {
+        name: value for name, value in delivery.headers.items() if isinstance(value, str | int)
+    }
+    headers.setdefault(ROUTING_KEY_HEADER, delivery.routing_key)
+    if reason is not None:
+        headers[REASON_HEADER] = reason
+    if attempt is not None:
+        headers[ATTEMPT_HEADER] = attempt
+    return OutMessage(exchange, key, delivery.message_id, delivery.body, headers, delivery.content_type)
+
+
+def _alone(delivery: Delivery, envelope: Envelope) -> OutMessage:
+    """Take one event out of a batch message, keeping the attempt count."""
+    message = pack([write(envelope)])[0]
+    own = {name: value for name, value in delivery.headers.items() if name == ATTEMPT_HEADER}
+    return OutMessage(
+        message.exchange,
+        delivery.routing_key,
+        message.message_id,
+        message.body,
+        {**message.headers, **own},
+        message.content_type,
+    )

@@ -1,0 +1,276 @@
+"""What was configured? Typed, frozen, read once, passed down; every fault named at once.
+
+The file is TOML (design section 12). Relative paths are relative to it. `ONSHI_<TABLE>_<KEY>` in the environment
+overrides a value of the tables `broker`, `store`, `keys`, `http`, `edge` and `centre`; `<key>_file` reads a secret
+from a file.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.topology import CHART_EDGE, Edge
+
+OVERRIDABLE = ("broker", "store", "keys", "http", "edge", "centre")
+_PATHS = ("face", "res", "req", "inbox", "patients", "archive_password_file")
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+InstitutionCode = Annotated[str, Field(pattern=r"^[0-9]{10}$")]
+
+
+class SettingsError(Exception):
+    """The configuration is wrong. `faults` names every one of them."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(self.faults))
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BrokerSettings(Table):
+    url: str = Field(default="embedded:", pattern=r"^(embedded:|amqps?://\S+)", repr=False)
+    declare: bool = True
+    """Make the topology at start; false where provisioning is the only declarer."""
+
+
+class StoreSettings(Table):
+    url: str = Field(default="sqlite:///state/onshi.db", pattern=r"^(sqlite:///|postgresql(\+psycopg)?://)\S+", repr=False)
+
+
+class KeysSettings(Table):
+    dir: Path = Path("state/keys")
+
+
+class HttpSettings(Table):
+    host: str = "127.0.0.1"
+    port: int = Field(default=9810, ge=0, le=65535)
+    """Where /metrics, /livez and /readyz are served. A port in use moves on to a free one; 0 always takes a free one."""
+
+
+class EdgeSettings(Table):
+    """How the clinic's side behaves. Seconds unless named otherwise."""
+
+    state: Path = Path("state/edge")
+    scan_seconds: float = Field(default=1.0, gt=0)
+    settle_seconds: float = Field(default=1.0, ge=0)
+    """How long a file must stay the same between two readings; set 5 for a share that is polled."""
+    unfinished_seconds: float = Field(default=30.0, gt=0)
+    """An incomplete file unchanged this long is taken as it is, and rejected with its reason."""
+    size_limit_bytes: int = Field(default=8 << 20, gt=0)
+    spool_days: float = Field(default=7.0, ge=0)
+    report_seconds: float = Field(default=60.0, gt=0)
+    poll: bool = False
+    """True for folders of another machine, whose changes send no events to this one."""
+
+
+class CentreSettings(Table):
+    """How the centre behaves."""
+
+    lease_seconds: float = Field(default=120.0, gt=0)
+    expiring_minutes: float = Field(default=60.0, gt=0)
+    """How long before its limit a consent is announced as expiring."""
+    minimum_age_seconds: float = Field(default=0.0, ge=0)
+    """The least age of a copy before it may be erased (precondition C8)."""
+    request_timeout_seconds: float = Field(default=180.0, gt=0)
+    republish_seconds: float = Field(default=900.0, gt=0)
+    batch: int = Field(default=100, ge=1, le=1000)
+
+
+class Terminal(Table):
+    id: Name
+    face: Path
+    res: Path
+    req: Path
+    mode: Literal["own", "beside"] = "own"
+    erase_after_hours: float = Field(default=24.0, ge=0)
+    """In mode `beside`: nothing is erased before a copy is this old."""
+    rescue: tuple[Path, ...] = ()
+    """Read-only folders to which other programs move files; read, never erased."""
+    archive_password_file: Path | None = None
+
+
+class Chart(Table):
+    kind: Literal["folder"] = "folder"
+    at: Literal["clinic", "centre"] = "clinic"
+    inbox: Path
+    patients: Path
+    scan_seconds: float = Field(default=2.0, gt=0)
+    settle_seconds: float = Field(default=1.0, ge=0)
+    clinical: bool = True
+    """Whether this chart is given medication and checkup data."""
+
+
+class Clinic(Table):
+    id: Name
+    institution_codes: tuple[InstitutionCode, ...] = Field(min_length=1)
+    terminals: tuple[Terminal, ...] = ()
+    chart: Chart | None = None
+
+
+class Staff(Table):
+    id: Name
+    os_user: str = Field(min_length=1)
+    role: Literal["reception", "clinician", "manager", "maintenance"]
+    view_medication: bool = False
+    view_checkup: bool = False
+
+
+class Settings(Table):
+    root: Path = Field(exclude=True)
+    """The folder of the configuration file."""
+    broker: BrokerSettings = BrokerSettings()
+    store: StoreSettings = StoreSettings()
+    keys: KeysSettings = KeysSettings()
+    http: HttpSettings = HttpSettings()
+    edge: EdgeSettings = EdgeSettings()
+    centre: CentreSettings = CentreSettings()
+    clinics: tuple[Clinic, ...] = Field(min_length=1)
+    staff: tuple[Staff, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        faults = list(_conflicts(self))
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def state(self) -> Path:
+        """Where the embedded broker and this process keep their files."""
+        return self.root / "state"
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        return tuple(
+            Edge(clinic.id, name)
+            for clinic in self.clinics
+            for name in (*(t.id for t in clinic.terminals), *((CHART_EDGE,) if clinic.chart else ()))
+        )
+
+    def clinic(self, clinic_id: str) -> Clinic | None:
+        return next((clinic for clinic in self.clinics if clinic.id == clinic_id), None)
+
+    def staff_of(self, os_user: str) -> Staff | None:
+        return next((person for person in self.staff if person.os_user == os_user), None)
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.centre.lease_seconds)
+
+
+def _conflicts(settings: Settings) -> Iterator[str]:
+    yield from (f"clinics: id {name!r} is given twice" for name in _repeated([c.id for c in settings.clinics]))
+    yield from (f"staff: id {name!r} is given twice" for name in _repeated([s.id for s in settings.staff]))
+    yield from (f"staff: os_user {name!r} is given twice" for name in _repeated([s.os_user for s in settings.staff]))
+    codes = [code for clinic in settings.clinics for code in clinic.institution_codes]
+    yield from (f"clinics: institution code {code} belongs to two clinics" for code in _repeated(codes))
+    folders: list[str] = []
+    for clinic in settings.clinics:
+        yield from (f"clinics.{clinic.id}: terminal {n!r} is given twice" for n in _repeated([t.id for t in clinic.terminals]))
+        for terminal in clinic.terminals:
+            if terminal.id == CHART_EDGE:
+                yield f"clinics.{clinic.id}: a terminal may not be called {CHART_EDGE!r}, which is the chart's name"
+            folders.extend(str(path) for path in (terminal.face, terminal.res, terminal.req))
+        if clinic.chart:
+            folders.append(str(clinic.chart.inbox))
+    yield from (f"folders: {folder} is given twice" for folder in _repeated(folders))
+
+
+def _repeated(values: Sequence[str]) -> list[str]:
+    return sorted({value for value in values if values.count(value) > 1})
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read a configuration file.
+
+    Raises:
+        SettingsError: with every fault of the file and of the environment.
+    """
+    faults: list[str] = []
+    raw = _read_toml(path, faults)
+    _override(raw, os.environ if environment is None else environment, faults)
+    _read_secrets(raw, path.parent, faults)
+    _resolve(raw, path.resolve().parent)
+    try:
+        settings = Settings.model_validate({**raw, "root": path.resolve().parent})
+    except ValidationError as error:
+        raise SettingsError([*faults, *_describe(error)]) from None
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _read_toml(path: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError([f"{path}: there is no such file (`onshi init DIR` makes a working one)"]) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError([*faults, f"{path}: {error}"]) from None
+
+
+def _override(raw: dict[str, Any], environment: Mapping[str, str], faults: list[str]) -> None:
+    for key, value in sorted(environment.items()):
+        match = re.fullmatch(r"ONSHI_([A-Z]+)_([A-Z_]+)", key)
+        if not match or match[1].lower() not in OVERRIDABLE:
+            continue
+        table = raw.setdefault(match[1].lower(), {})
+        if isinstance(table, dict):
+            table[match[2].lower()] = value
+        else:
+            faults.append(f"{match[1].lower()}: must be a table")
+
+
+def _read_secrets(raw: dict[str, Any], root: Path, faults: list[str]) -> None:
+    for table in _tables([raw.get("broker"), raw.get("store")]):
+        if "url_file" not in table:
+            continue
+        source = root / str(table.pop("url_file"))
+        try:
+            table["url"] = source.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            faults.append(f"url_file: {source}: {error.strerror}")
+
+
+def _resolve(raw: dict[str, Any], root: Path) -> None:
+    """Make every path absolute, against the configuration file's folder."""
+    for table, key, default in (("keys", "dir", "state/keys"), ("edge", "state", "state/edge")):
+        section = raw.setdefault(table, {})
+        if isinstance(section, dict):
+            section[key] = root / str(section.get(key, default))
+    store = raw.setdefault("store", {})
+    if isinstance(store, dict):
+        url = str(store.get("url", "sqlite:///state/onshi.db"))
+        match = re.fullmatch(r"sqlite:///(?!/)(.+)", url)
+        store["url"] = f"sqlite:///{root / match[1]}" if match else url
+    for clinic in _tables(raw.get("clinics")):
+        for part in (*_tables(clinic.get("terminals")), *_tables([clinic.get("chart")])):
+            for key in _PATHS:
+                if isinstance(part.get(key), str):
+                    part[key] = root / part[key]
+            if isinstance(part.get("rescue"), list):
+                part["rescue"] = [root / str(path) for path in part["rescue"]]
+
+
+def _tables(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _describe(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(part) for part in fault["loc"]) or "configuration"
+        if fault["type"] == "value_error":
+            yield from str(fault["ctx"]["error"]).splitlines()
+        elif fault["type"] == "extra_forbidden":
+            yield f"{where}: there is no such setting"
+        else:
+            yield f"{where}: {fault['msg']}"

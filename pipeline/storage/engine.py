@@ -1,0 +1,164 @@
+"""How is the store opened, and what is a transaction in it?
+
+SQLite: WAL, synchronous FULL, `BEGIN IMMEDIATE`, secure_delete. PostgreSQL: read committed, rows locked by the
+queries that need it. Anything that says the store is away becomes `StoreAwayError`; the consumer then pauses.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from pipeline.errors import AwayError, TransientError
+from pipeline.storage.schema import metadata
+
+BUSY_SECONDS = 30
+_SCHEMA_LOCK = 0x0A51  # one migration at a time on PostgreSQL
+
+
+class StoreAwayError(AwayError):
+    """The store cannot be reached, is locked or full. Nothing was written."""
+
+
+class Store:
+    """The centre's store. Thread-safe; every transaction has its own connection."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a writing transaction, committed when the block ends without an exception.
+
+        Raises:
+            StoreAwayError: nothing was written.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise _translated(error) from None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction for reading only; it never waits for a writer."""
+        try:
+            with self.engine.connect().execution_options(onshi_read=True) as connection:
+                yield connection
+                connection.rollback()
+        except DBAPIError as error:
+            raise _translated(error) from None
+
+    def make_schema(self) -> None:
+        """Bring the schema up to this version; several processes may call it at once."""
+        from pipeline.storage.migrate import upgrade  # noqa: PLC0415 - alembic is slow to import and needed once
+
+        with self.transaction() as connection:
+            if self.is_postgresql:
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
+            upgrade(connection)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class StoreConflictError(TransientError):
+    """Another instance wrote the same at the same time; nothing was written, and once more will do."""
+
+
+class StoreFaultError(Exception):
+    """The store refused a statement: a bug of ours. Carries the kind of error only."""
+
+
+_CONFLICTS = frozenset({"40001", "40P01", "55P03", "23505"})
+"""PostgreSQL: serialization failure, deadlock, lock not available, unique violation."""
+
+
+def _translated(error: DBAPIError) -> Exception:
+    """Say what a database error means, without its text: PostgreSQL quotes the values it was given."""
+    kind = type(error.orig).__name__
+    if getattr(error.orig, "sqlstate", None) in _CONFLICTS or isinstance(error, IntegrityError):
+        return StoreConflictError(kind)
+    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+        return StoreAwayError(kind)
+    return StoreFaultError(kind)
+
+
+def open_store(url: str) -> Store:
+    """Open `sqlite:///path` or `postgresql+psycopg://…`. Connects when first used."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_size=4,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 5},
+        )
+        return Store(engine)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return Store(engine)
+
+
+def _prepare_sqlite(raw: sqlite3.Connection, _record: object) -> None:
+    raw.isolation_level = None  # transactions are begun by _begin_immediate, not guessed by the driver
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        raw.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("onshi_read", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows; one whose primary key is there already is left as it is."""
+    if rows:
+        statement = _insert(connection, table).on_conflict_do_nothing()
+        connection.execute(statement, list(rows))
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    update: Iterable[str],
+    *,
+    only_if_newer: str | None = None,
+) -> None:
+    """Insert rows, or update the named columns of those that are there.
+
+    With `only_if_newer`, an existing row is touched only when that column of the new row is greater.
+    """
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    excluded = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: excluded[name] for name in update},
+        where=(table.c[only_if_newer] < excluded[only_if_newer]) if only_if_newer else None,
+    )
+    connection.execute(statement, list(rows))
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+__all__ = ["Store", "StoreAwayError", "StoreConflictError", "StoreFaultError", "insert_new", "metadata", "open_store", "upsert"]

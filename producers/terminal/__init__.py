@@ -1,0 +1,10 @@
+"""The terminal's edge: what lies in the exchange folders, and what becomes of it there?
+
+It reads each file once it is whole, keeps it sealed in a spool, publishes it until the centre has it, places
+requests and erases what it is ordered to. It speaks only to the broker and never opens the store.
+"""
+
+from producers.terminal.ledger import custody_counts, ledger_path
+from producers.terminal.role import TerminalRole
+
+__all__ = ["TerminalRole", "custody_counts", "ledger_path"]

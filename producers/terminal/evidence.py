@@ -1,0 +1,66 @@
+"""What happened here that the centre must hear of, and is not confirmed by the broker yet?
+
+Written in the transaction of what happened; the publisher sends it in order, and removes what was confirmed.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from pipeline.custody import Custody
+from pipeline.envelope import Envelope, WireEvent, enclose, write
+from pipeline.events import Event, FileVanished
+from producers.terminal import copies
+from producers.terminal.copies import Copy
+from producers.terminal.ledger import from_micros, to_micros
+
+_FIELDS = "event_id, type, exchange, routing_key, batched, body, at, cause, correlation, traceparent"
+
+
+def add(db: sqlite3.Connection, events: Iterable[tuple[Event, Envelope | None]], now: datetime) -> None:
+    """Write events; one that waits already stays as it is."""
+    add_written(db, [write(enclose(event, now, cause)) for event, cause in events])
+
+
+def add_written(db: sqlite3.Connection, events: Iterable[WireEvent]) -> None:
+    db.executemany(
+        f"INSERT OR IGNORE INTO outbox ({_FIELDS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 - fixed columns
+        [
+            (e.id, e.type, e.exchange, e.routing_key, e.batched, e.body)
+            + (to_micros(e.at), e.cause, e.correlation, e.traceparent)
+            for e in events
+        ],
+    )
+
+
+def waiting(db: sqlite3.Connection, most: int) -> list[WireEvent]:
+    rows = db.execute(f"SELECT {_FIELDS} FROM outbox ORDER BY number LIMIT ?", (most,))  # noqa: S608 - fixed columns
+    return [
+        WireEvent(event_id, kind, exchange, key, bool(batched), body, from_micros(at), cause, correlation, trace)
+        for event_id, kind, exchange, key, batched, body, at, cause, correlation, trace in rows
+    ]
+
+
+def remove(db: sqlite3.Connection, event_ids: Sequence[str]) -> None:
+    db.execute("DELETE FROM outbox WHERE event_id IN (SELECT value FROM json_each(?))", (json.dumps(event_ids),))
+
+
+def vanish(db: sqlite3.Connection, gone: Sequence[Copy], clinic: str, edge: str, now: datetime) -> None:
+    """Note that another program removed these copies.
+
+    The centre is told of a copy that it has; of one that it has not, when it answers that it has (`tell_vanished`).
+    """
+    copies.mark_gone(db, [copy.copy_id for copy in gone], Custody.VANISHED, now)
+    known = [copy for copy in gone if copy.stored_at or copy.state is Custody.HELD]
+    add(db, [(_vanished(copy, clinic, edge, now), None) for copy in known], now)
+
+
+def tell_vanished(db: sqlite3.Connection, found: Iterable[Copy], clinic: str, edge: str, now: datetime) -> None:
+    """Tell, or tell again, of copies that have vanished before."""
+    events = [_vanished(copy, clinic, edge, copy.gone_at) for copy in found if copy.gone_at]
+    add(db, [(event, None) for event in events], now)
+
+
+def _vanished(copy: Copy, clinic: str, edge: str, at: datetime) -> FileVanished:
+    return FileVanished(clinic=clinic, edge=edge, file_id=copy.file_id, copy_id=copy.copy_id, noticed_at=at)

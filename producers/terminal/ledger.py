@@ -1,0 +1,159 @@
+"""What does this edge know for certain?
+
+One SQLite file per terminal, written before anything is done that depends on it. Another process is refused by a
+lock of the operating system, which a killed process lets go. Names in it are sealed.
+"""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipeline.errors import PermanentError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS copies (
+  number INTEGER PRIMARY KEY,
+  copy_id TEXT NOT NULL UNIQUE,
+  file_id TEXT NOT NULL,
+  folder TEXT NOT NULL,
+  sealed_name BLOB NOT NULL,
+  name_mac TEXT NOT NULL,
+  n INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  dev TEXT NOT NULL, ino TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  mac TEXT NOT NULL,
+  sha256 BLOB,
+  state TEXT NOT NULL,
+  reason TEXT,
+  segment INTEGER, offset INTEGER, length INTEGER,
+  damaged INTEGER NOT NULL DEFAULT 0,
+  seen_at INTEGER NOT NULL, captured_at INTEGER NOT NULL,
+  published_at INTEGER, stored_at INTEGER, gone_at INTEGER,
+  next_publish_at INTEGER, published INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS copies_of_name ON copies (name_mac, mac);
+CREATE INDEX IF NOT EXISTS copies_to_publish ON copies (next_publish_at, number) WHERE next_publish_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS copies_by_state ON copies (state);
+CREATE INDEX IF NOT EXISTS copies_damaged ON copies (damaged) WHERE damaged = 1;
+CREATE INDEX IF NOT EXISTS copies_by_segment ON copies (segment, stored_at);
+CREATE TABLE IF NOT EXISTS erasures (
+  copy_id TEXT PRIMARY KEY,
+  quarantine TEXT NOT NULL,
+  phase TEXT NOT NULL,
+  cause TEXT NOT NULL, correlation TEXT NOT NULL, traceparent TEXT NOT NULL,
+  intended_at INTEGER NOT NULL,
+  evidence BLOB
+);
+CREATE INDEX IF NOT EXISTS erasures_open ON erasures (phase) WHERE phase != 'done';
+CREATE TABLE IF NOT EXISTS holds (copy_id TEXT NOT NULL, hold_id TEXT NOT NULL, PRIMARY KEY (copy_id, hold_id));
+CREATE TABLE IF NOT EXISTS requests (
+  request_id TEXT PRIMARY KEY,
+  base_name TEXT NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT,
+  temporary TEXT NOT NULL,
+  dev TEXT, ino TEXT, size INTEGER, mtime_ns INTEGER, mac TEXT,
+  placed_at INTEGER, withdraw_at INTEGER NOT NULL, ended_at INTEGER
+);
+CREATE INDEX IF NOT EXISTS requests_by_state ON requests (state);
+CREATE TABLE IF NOT EXISTS outbox (
+  number INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL, exchange TEXT NOT NULL, routing_key TEXT NOT NULL, batched INTEGER NOT NULL,
+  body BLOB NOT NULL, at INTEGER NOT NULL, cause TEXT NOT NULL, correlation TEXT NOT NULL, traceparent TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS folders (label TEXT PRIMARY KEY, identity TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+
+_COUNTS = """
+SELECT CASE WHEN state NOT IN ('erased', 'vanished') AND copy_id IN (SELECT copy_id FROM holds)
+  THEN 'held' ELSE state END AS custody, count(*) FROM copies GROUP BY custody
+UNION ALL SELECT name, value FROM counts WHERE name = 'seen' AND value > 0
+"""
+
+
+def to_micros(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def ledger_path(state: Path, clinic: str, terminal: str) -> Path:
+    return state / f"{clinic}.{terminal}.db"
+
+
+class Ledger:
+    """The file and its lock. Thread-safe: one transaction at a time.
+
+    Raises:
+        PermanentError: `second_process`: another process works for this terminal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = threading.RLock()
+        self._process_lock = _locked(path.with_name(path.name + ".lock"))
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.executescript(_SCHEMA)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit durably at the end, or nothing."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                # A failed commit may have rolled back by itself.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            yield self._db
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+            os.close(self._process_lock)
+
+
+def _locked(path: Path) -> int:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise PermanentError("second_process", f"another process uses {path.name.removesuffix('.lock')}") from None
+    return lock
+
+
+def counts(db: sqlite3.Connection) -> dict[str, int]:
+    """Count copies by custody; a hold shows as `held`."""
+    totals: dict[str, int] = {}
+    for custody, count in db.execute(_COUNTS):
+        totals[custody] = totals.get(custody, 0) + count
+    return totals
+
+
+def custody_counts(path: Path) -> dict[str, int]:
+    """Count copies by custody from a ledger file, also while its role runs. A missing ledger counts nothing."""
+    if not path.exists():
+        return {}
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        return counts(db)

@@ -1,0 +1,89 @@
+"""A private PostgreSQL cluster as a child process: own port on loopback, own temporary directory, own process id."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+MISSING = (
+    "PostgreSQL's server is not installed: run `make servers` as root, or `apt-get install postgresql` "
+    "(it is not started; the tests start their own)."
+)
+
+
+def binaries() -> Path | None:
+    """Find the newest installed server."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+class PostgresNode:
+    """Starts when made, ends when closed."""
+
+    def __init__(self) -> None:
+        directory = binaries()
+        if directory is None:
+            raise RuntimeError(MISSING)
+        self._binaries = directory
+        # The server refuses to run as root; Debian's package brings the account it runs under.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._directory = Path(tempfile.mkdtemp(prefix="onshi-pg-"))
+        if self._user:
+            shutil.chown(self._directory, self._user)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._run("initdb", "-D", "data", "-U", "app", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        self._databases = 0
+        self.start()
+
+    def start(self) -> None:
+        options = ["-D", "data", "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._directory)]
+        self._process = subprocess.Popen(
+            [self._binaries / "postgres", *options],
+            cwd=self._directory,
+            user=self._user,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 30
+        while self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False).returncode:
+            if time.monotonic() > deadline:
+                raise TimeoutError("PostgreSQL did not start within 30 s")
+
+    def database(self) -> str:
+        """Make a fresh database and return its URL."""
+        self._databases += 1
+        name = f"onshi_{os.getpid()}_{self._databases}"
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "app", name)
+        return f"postgresql+psycopg://app@127.0.0.1:{self.port}/{name}"
+
+    def kill(self) -> None:
+        """End it like a power cut of the process: SIGKILL to the whole group."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+    def _run(self, program: str, *words: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [self._binaries / program, *words],
+            cwd=self._directory,
+            user=self._user,
+            env=self._environment(),
+            check=check,
+            capture_output=True,
+        )

@@ -1,0 +1,62 @@
+"""Settings: every fault at once, and nothing guessed."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.init import configuration
+from pipeline.settings import SettingsError, load
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "onshi.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_configuration_that_init_writes_is_valid_and_its_paths_are_absolute(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, configuration(os_user="root")), {})
+    terminal = settings.clinics[0].terminals[0]
+    assert terminal.face == tmp_path / "oqs/face"
+    assert settings.store.url == f"sqlite:///{tmp_path}/state/onshi.db"
+    assert settings.keys.dir == tmp_path / "state/keys"
+    assert settings.staff_of("root") is not None
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    text = configuration().replace('"9919000011"', '"12"').replace('mode = "own"', 'mode = "sometimes"')
+    text = text.replace('url = "embedded:"', 'url = "http://x"').replace('role = "manager"', 'rolle = "manager"')
+    with pytest.raises(SettingsError) as wrong:
+        load(write(tmp_path, text), {})
+    said = " ".join(wrong.value.faults)
+    for part in ("institution_codes", "mode", "broker.url", "rolle", "role"):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ('id = "t1"', 'id = "chart"', "chart's name"),
+        ('res = "oqs/res"', 'res = "oqs/face"', "given twice"),
+        ('id = "c001"', 'id = "C 1"', "id"),
+        ("[broker]", "[brokr]", "no such setting"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, old: str, new: str, part: str) -> None:
+    with pytest.raises(SettingsError, match=part):
+        load(write(tmp_path, configuration().replace(old, new, 1)), {})
+
+
+def test_the_environment_overrides_and_secrets_come_from_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("amqp://u:CANARY@h/\n")
+    text = configuration().replace('url = "embedded:"', 'url_file = "secret"')
+    settings = load(write(tmp_path, text), {"ONSHI_STORE_URL": "postgresql://h/db", "ONSHI_HTTP_PORT": "0"})
+    assert settings.broker.url == "amqp://u:CANARY@h/"
+    assert settings.store.url == "postgresql://h/db"
+    assert settings.http.port == 0
+    assert "CANARY" not in repr(settings)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="onshi init"):
+        load(tmp_path / "onshi.toml", {})
