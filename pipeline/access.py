@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection, Row, select
 
-from pipeline.chain import Fault, Link, Tip, canonical, digest_of, first_fault, head_fault, last_head, lock, sign_head
 from pipeline.certificates import HEAD_EVERY
+from pipeline.chain import Fault, Link, Tip, canonical, digest_of, first_fault, head_fault, last_head, lock, sign_head
 from pipeline.keyring import Keyring
 from pipeline.storage.schema import access_log, heads
 

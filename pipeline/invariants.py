@@ -137,7 +137,11 @@ _QUERIES: tuple[tuple[str, str, tuple[Callable[[], Select[Any]], ...]], ...] = (
     ),
     ("I2", "nothing was erased before every receipt was in", (_erased_too_early,)),
     ("I3", "of every file that left or may leave the terminal the sealed original is here", (_without_intact_copy,)),
-    ("I4", "what is delivered has the chart's receipt, for a revision that was wanted", (_delivered_without_receipt, _done_but_not_wanted)),
+    (
+        "I4",
+        "what is delivered has the chart's receipt, for a revision that was wanted",
+        (_delivered_without_receipt, _done_but_not_wanted),
+    ),
     ("I10", "no held copy was erased", (_erased_under_hold,)),
     ("I12", "the consent that stands is the newest one given", (_standing_not_newest,)),
 )

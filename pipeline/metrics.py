@@ -8,7 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 REGISTRY = CollectorRegistry()
 
 MESSAGES = Counter(
-    "onshi_messages_total", "Events handled, by consumer, type and result.", ["consumer", "type", "result"], registry=REGISTRY
+    "onshi_messages_total",
+    "Events handled, by consumer, type and result.",
+    ["consumer", "type", "result"],
+    registry=REGISTRY,
 )
 BATCH_SECONDS = Histogram(
     "onshi_batch_seconds",
@@ -18,19 +21,35 @@ BATCH_SECONDS = Histogram(
     registry=REGISTRY,
 )
 BATCH_EVENTS = Histogram(
-    "onshi_batch_events", "Events in a batch.", ["consumer"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500), registry=REGISTRY
+    "onshi_batch_events",
+    "Events in a batch.",
+    ["consumer"],
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+    registry=REGISTRY,
 )
 RETRIES = Counter("onshi_retries_total", "Events sent to a retry tier.", ["consumer", "tier"], registry=REGISTRY)
 PARKED = Counter("onshi_parked_total", "Events parked, by reason.", ["consumer", "reason"], registry=REGISTRY)
 REPEATED = Counter(
-    "onshi_outbox_repeated_total", "Outbox rows published again because nothing had come of them.", ["consumer"], registry=REGISTRY
+    "onshi_outbox_repeated_total",
+    "Outbox rows published again because nothing had come of them.",
+    ["consumer"],
+    registry=REGISTRY,
 )
-PAUSED = Gauge("onshi_paused_consumers", "1 while a consumer waits for the store or the broker.", ["consumer"], registry=REGISTRY)
-FUSE = Gauge("onshi_blown_fuses", "1 when a consumer stopped because it parked everything.", ["consumer"], registry=REGISTRY)
+PAUSED = Gauge(
+    "onshi_paused_consumers", "1 while a consumer waits for the store or the broker.", ["consumer"], registry=REGISTRY
+)
+FUSE = Gauge(
+    "onshi_blown_fuses", "1 when a consumer stopped because it parked everything.", ["consumer"], registry=REGISTRY
+)
 READY = Gauge("onshi_ready_roles", "1 when a role can do its work.", ["role"], registry=REGISTRY)
-EDGE_COPIES = Gauge("onshi_edge_copies", "Copies on a terminal, by custody.", ["clinic", "terminal", "custody"], registry=REGISTRY)
+EDGE_COPIES = Gauge(
+    "onshi_edge_copies", "Copies on a terminal, by custody.", ["clinic", "terminal", "custody"], registry=REGISTRY
+)
 EDGE_OLDEST = Gauge(
-    "onshi_edge_oldest_seconds", "Age of the oldest file a terminal still waits for.", ["clinic", "terminal"], registry=REGISTRY
+    "onshi_edge_oldest_seconds",
+    "Age of the oldest file a terminal still waits for.",
+    ["clinic", "terminal"],
+    registry=REGISTRY,
 )
 EDGE_FREE = Gauge("onshi_edge_free_bytes", "Free disk of an edge.", ["clinic", "terminal"], registry=REGISTRY)
 EDGE_SPOOL = Gauge("onshi_edge_spool_bytes", "Size of an edge's spool.", ["clinic", "terminal"], registry=REGISTRY)

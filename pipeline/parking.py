@@ -77,8 +77,12 @@ def mark_replayed(connection: Connection, parked_ids: Sequence[str], now: dateti
 
 def counts(connection: Connection) -> dict[str, int]:
     """Count what is parked, by consumer."""
-    query = select(parked.c.consumer, func.count()).where(parked.c.state == "parked").group_by(parked.c.consumer)
-    return {consumer: count for consumer, count in connection.execute(query)}
+    query = (
+        select(parked.c.consumer, func.count().label("parked"))
+        .where(parked.c.state == "parked")
+        .group_by(parked.c.consumer)
+    )
+    return {row.consumer: row.parked for row in connection.execute(query)}
 
 
 def ask_replay(connection: Connection, parked_ids: Sequence[str]) -> int:
@@ -100,7 +104,10 @@ def discard(connection: Connection, parked_ids: Sequence[str], staff: str, reaso
     insert_new(
         connection,
         receipts,
-        [{"file_id": r.correlation, "consumer": r.consumer, "result": Receipt.DISCARDED.value, "at": now} for r in about],
+        [
+            {"file_id": r.correlation, "consumer": r.consumer, "result": Receipt.DISCARDED.value, "at": now}
+            for r in about
+        ],
     )
     pending = files.c.file_id.in_([r.correlation for r in about]) & (files.c.outcome == FileOutcome.PENDING.value)
     connection.execute(

@@ -4,6 +4,8 @@ Reconciliation writes it, forwarding and the command line read it. Bound to `con
 `confirmation`.
 """
 
+from pydantic import Field
+
 from pipeline.hidden import Hidden
 
 
@@ -33,5 +35,5 @@ class ResultDetail(Hidden):
     """Chart number of the patient it was matched to."""
     candidates: tuple[str, ...] = ()
     """Chart numbers a person must choose from."""
-    compared: dict[str, Compared] = {}
+    compared: dict[str, Compared] = Field(default_factory=dict)
     """Fields that differ, by the column names of `patients.csv`."""

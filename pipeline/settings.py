@@ -43,7 +43,11 @@ class BrokerSettings(Table):
 
 
 class StoreSettings(Table):
-    url: str = Field(default="sqlite:///state/onshi.db", pattern=r"^(sqlite:///|postgresql(\+psycopg)?://)\S+", repr=False)
+    url: str = Field(
+        default="sqlite:///state/onshi.db",
+        pattern=r"^(sqlite:///|postgresql(\+psycopg)?://)\S+",
+        repr=False,
+    )
 
 
 class KeysSettings(Table):
@@ -53,7 +57,7 @@ class KeysSettings(Table):
 class HttpSettings(Table):
     host: str = "127.0.0.1"
     port: int = Field(default=9810, ge=0, le=65535)
-    """Where /metrics, /livez and /readyz are served. A port in use moves on to a free one; 0 always takes a free one."""
+    """Where /metrics, /livez and /readyz are served. A port in use moves on to a free one; 0 takes any free one."""
 
 
 class EdgeSettings(Table):
@@ -175,7 +179,9 @@ def _conflicts(settings: Settings) -> Iterator[str]:
     yield from (f"clinics: institution code {code} belongs to two clinics" for code in _repeated(codes))
     folders: list[str] = []
     for clinic in settings.clinics:
-        yield from (f"clinics.{clinic.id}: terminal {n!r} is given twice" for n in _repeated([t.id for t in clinic.terminals]))
+        yield from (
+            f"clinics.{clinic.id}: terminal {n!r} is given twice" for n in _repeated([t.id for t in clinic.terminals])
+        )
         for terminal in clinic.terminals:
             if terminal.id == CHART_EDGE:
                 yield f"clinics.{clinic.id}: a terminal may not be called {CHART_EDGE!r}, which is the chart's name"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, Row, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from consumers.consent.grants import Grant
@@ -53,9 +53,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An announcement that is made with this transaction."""
+    """An announcement that is made with this transaction, by the key of its standing."""
 
-    grant_id: str
+    clinic: str
+    person_hash: str
+    category: str
+    source: str
     expired: bool
 
 
@@ -139,14 +142,18 @@ def _claim(connection: Connection, when: Any, *, expired: bool) -> list[Outcome]
     outcomes: list[Outcome] = []
     for row in connection.execute(query.with_for_update(skip_locked=True)):
         event: Event = kind(clinic=row.clinic, grant_id=row.grant_id, category=row.category, until=row.until)
-        outcomes.append(Outcome("expired" if expired else "expiring", (event,), (Told(row.grant_id, expired),)))
+        outcomes.append(Outcome("expired" if expired else "expiring", (event,), (_told(row, expired),)))
     return outcomes
 
 
+def _told(row: Row[tuple[object, ...]], expired: bool) -> Told:  # noqa: FBT001 - a field of the value
+    return Told(row.clinic, row.person_hash, row.category, row.source, expired)
+
+
 def mark_told(connection: Connection, told: Sequence[Told]) -> None:
-    for expired in (False, True):
-        ids = sorted(each.grant_id for each in told if each.expired is expired)
-        if ids:
-            # What has expired will never again be near its limit.
-            values = {"expiring_told": True} | ({"expired_told": True} if expired else {})
-            connection.execute(update(standings).where(standings.c.grant_id.in_(ids)).values(**values))
+    for each in told:
+        # What has expired will never again be near its limit.
+        values = {"expiring_told": True} | ({"expired_told": True} if each.expired else {})
+        key = (each.clinic, each.person_hash, each.category, each.source)
+        same = and_(*(column == part for column, part in zip(standings.primary_key.columns, key, strict=True)))
+        connection.execute(update(standings).where(same).values(**values))

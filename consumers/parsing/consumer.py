@@ -106,9 +106,7 @@ class Parsing(Consumer[Prepared, Facts]):
 
     def gather(self, connection: Connection, batch: Sequence[Prepared]) -> Facts:
         ids = sorted({prepared.event.file_id for prepared in batch})
-        query = select(receipts.c.file_id).where(
-            receipts.c.consumer == self.role.value, receipts.c.file_id.in_(ids)
-        )
+        query = select(receipts.c.file_id).where(receipts.c.consumer == self.role.value, receipts.c.file_id.in_(ids))
         return Facts(frozenset(connection.scalars(query)))
 
     def decide(self, prepared: Prepared, facts: Facts, now: datetime) -> Outcome:

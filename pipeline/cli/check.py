@@ -34,7 +34,10 @@ def check(settings: Settings, arguments: Namespace) -> int:
         *_disk(settings),
         *_staff(desk),
     ]
-    desk.say({"faults": faults}, [*(f"✗ {fault}" for fault in faults), "all is well" if not faults else f"{len(faults)} found"])
+    desk.say(
+        {"faults": faults},
+        [*(f"✗ {fault}" for fault in faults), "all is well" if not faults else f"{len(faults)} found"],
+    )
     return 1 if faults else 0
 
 

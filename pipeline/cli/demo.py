@@ -145,7 +145,13 @@ def _stop(process: subprocess.Popen[bytes]) -> int:
 
 def _show(arguments: Namespace, rows: list[dict[str, Any]], proof: Proof, seconds: float, out: Console) -> None:
     if arguments.json:
-        print(json.dumps({"results": rows, "proof": proof.as_json(), "seconds": round(seconds, 1)}, ensure_ascii=False, default=str))
+        print(
+            json.dumps(
+                {"results": rows, "proof": proof.as_json(), "seconds": round(seconds, 1)},
+                ensure_ascii=False,
+                default=str,
+            )
+        )
         return
     show_list(rows)
     for line in proof.lines():

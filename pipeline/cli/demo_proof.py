@@ -41,7 +41,11 @@ class Proof:
         yield f"chart inbox: {self.in_chart} of {self.delivered} files with their record"
         yield f"erasure certificates: {self.certified}, every chain verified"
         yield from (f"✗ {fault}" for fault in self.faults)
-        yield "all is well: nothing lost, nothing twice, nothing left" if not self.faults else f"{len(self.faults)} faults"
+        yield (
+            "all is well: nothing lost, nothing twice, nothing left"
+            if not self.faults
+            else f"{len(self.faults)} faults"
+        )
 
 
 def prove(desk: Desk, written: Summary, rows: list[dict[str, Any]]) -> Proof:
@@ -63,9 +67,9 @@ def prove(desk: Desk, written: Summary, rows: list[dict[str, Any]]) -> Proof:
 
 def _check_store(desk: Desk, proof: Proof) -> None:
     with desk.store.reading() as connection:
-        proof.delivered = connection.scalar(
-            select(func.count()).select_from(files).where(files.c.outcome == "delivered")
-        ) or 0
+        proof.delivered = (
+            connection.scalar(select(func.count()).select_from(files).where(files.c.outcome == "delivered")) or 0
+        )
         proof.certified = connection.scalar(select(func.count()).select_from(table)) or 0
         faults = certificates.verify(connection, desk.keyring)
         findings = invariants.verify(connection, desk.keyring)

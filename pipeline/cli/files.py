@@ -94,7 +94,12 @@ def _show(desk: Desk, file_id: str) -> int:
         "receipts": {row.consumer: {"result": row.result, "at": row.at} for row in got},
         "delivery": None
         if delivery is None
-        else {"state": delivery.state, "revision": delivery.done_revision, "reason": delivery.reason, "at": delivery.done_at},
+        else {
+            "state": delivery.state,
+            "revision": delivery.done_revision,
+            "reason": delivery.reason,
+            "at": delivery.done_at,
+        },
     }
     desk.say(shown, _lines(shown))
     return 0
@@ -104,9 +109,13 @@ def _lines(shown: dict[str, Any]) -> list[str]:
     lines = [f"file {shown['file_id']}"]
     for copy in shown["copies"]:
         lines.append(f"  copy {copy['copy_id']}  {copy['name'] or ''}")
-        lines.append(f"    {copy['terminal']}  {copy['kind']}  {copy['custody']}  {copy['outcome']}  {copy['reason'] or ''}")
+        lines.append(
+            f"    {copy['terminal']}  {copy['kind']}  {copy['custody']}  {copy['outcome']}  {copy['reason'] or ''}"
+        )
         lines.extend(f"    {name:<9} {at:%Y-%m-%d %H:%M:%S} UTC" for name, at in copy["times"].items() if at)
-    lines.extend(f"  receipt {name}: {got['result']} {got['at']:%H:%M:%S} UTC" for name, got in shown["receipts"].items())
+    lines.extend(
+        f"  receipt {name}: {got['result']} {got['at']:%H:%M:%S} UTC" for name, got in shown["receipts"].items()
+    )
     if shown["delivery"]:
         lines.append(f"  delivery: {shown['delivery']['state']}, revision {shown['delivery']['revision']}")
     return lines

@@ -152,4 +152,3 @@ def _count(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
-

@@ -9,7 +9,14 @@ from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
 from pipeline.settings import Settings
 
-_COLUMNS = {"hold_id": "hold", "file_id": "file", "clinic": "clinic", "state": "state", "staff": "by", "set_at": "set (JST)"}
+_COLUMNS = {
+    "hold_id": "hold",
+    "file_id": "file",
+    "clinic": "clinic",
+    "state": "state",
+    "staff": "by",
+    "set_at": "set (JST)",
+}
 _POLL_SECONDS = 0.2
 
 
@@ -33,7 +40,12 @@ def _add(desk: Desk, arguments: Namespace) -> int:
     try:
         with desk.store.transaction() as connection:
             hold_id = holds.add(
-                connection, desk.keyring, file_id=arguments.file_id, reason=arguments.reason, staff=staff.id, now=desk.now
+                connection,
+                desk.keyring,
+                file_id=arguments.file_id,
+                reason=arguments.reason,
+                staff=staff.id,
+                now=desk.now,
             )
     except holds.HoldError as error:
         raise WrongUseError(str(error)) from None

@@ -6,15 +6,17 @@ import pwd
 from argparse import Namespace
 from pathlib import Path
 
+from pipeline.cli.keys import issue_keys
 from pipeline.cli.main import WrongUseError
-from pipeline.cli.roles import issue_keys
 from pipeline.settings import Settings, load
 
 EXAMPLE_PATIENTS = """\
-patient_id,name,kana,birthdate,sex,postal_code,address,insurer_number,symbol,number,branch_number,relationship,\
-burden_ratio,limit_class,limit_flag,valid_from,valid_to
-00001,見本　花子,ミホン　ハナコ,1985-04-12,2,990-0001,見本県例示市試験町１丁目２番３号,06999999,7001,0001234,00,1,,,,2020-04-01,9999-12-31
-00002,例示　太郎,レイジ　タロウ,1953-07-18,1,990-0002,見本県例示市北例示３－４－５,999995,例示・５５,8842,01,1,020,,,2025-08-01,2026-07-31
+patient_id,name,kana,birthdate,sex,postal_code,address,insurer_number,symbol,number,branch_number,\
+relationship,burden_ratio,limit_class,limit_flag,valid_from,valid_to
+00001,見本　花子,ミホン　ハナコ,1985-04-12,2,990-0001,見本県例示市試験町１丁目２番３号,06999999,7001,0001234,00,\
+1,,,,2020-04-01,9999-12-31
+00002,例示　太郎,レイジ　タロウ,1953-07-18,1,990-0002,見本県例示市北例示３－４－５,999995,例示・５５,8842,01,\
+1,020,,,2025-08-01,2026-07-31
 """
 
 

@@ -65,7 +65,18 @@ def requests(settings: Settings, arguments: Namespace) -> int:
         query = select(request_table).order_by(request_table.c.wanted_at.desc()).limit(arguments.limit)
         if arguments.clinic:
             query = query.where(request_table.c.clinic == arguments.clinic)
-        names = ("request_id", "clinic", "terminal", "kind", "category", "state", "reason", "wanted_at", "placed_at", "ended_at")
+        names = (
+            "request_id",
+            "clinic",
+            "terminal",
+            "kind",
+            "category",
+            "state",
+            "reason",
+            "wanted_at",
+            "placed_at",
+            "ended_at",
+        )
         with desk.store.reading() as connection:
             rows = [{name: getattr(row, name) for name in names} for row in connection.execute(query)]
         desk.show(rows, _REQUESTS, "requests")

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
 from consumers.consent import Consent
@@ -11,9 +11,8 @@ from consumers.deletion import Deletion
 from consumers.forwarding import Forwarding
 from consumers.parsing import Parsing
 from consumers.reconciliation import Reconciliation
-from pipeline import keyring as keys
 from pipeline.broker.open import open_broker
-from pipeline.broker.port import Broker
+from pipeline.cli.keys import issue_keys
 from pipeline.cli.supervise import Part
 from pipeline.clock import Clock, SystemClock
 from pipeline.consumer import Consumer
@@ -175,11 +174,3 @@ def _watch(role: _EdgeRole, pulse: Pulse, done: threading.Event) -> None:
             pulse.ready()
         else:
             pulse.not_ready(why)
-
-
-def issue_keys(settings: Settings) -> None:
-    """Make the keys that are missing for the configured clinics, twelve months ahead."""
-    keys.issue(settings.keys.dir, [clinic.id for clinic in settings.clinics], settings.edges, datetime.now(UTC))
-
-
-__all__ = ["CONSUMERS", "Assembly", "issue_keys"]

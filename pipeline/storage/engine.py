@@ -161,4 +161,13 @@ def _insert(connection: Connection, table: Table) -> Any:
     return dialect.insert(table)
 
 
-__all__ = ["Store", "StoreAwayError", "StoreConflictError", "StoreFaultError", "insert_new", "metadata", "open_store", "upsert"]
+__all__ = [
+    "Store",
+    "StoreAwayError",
+    "StoreConflictError",
+    "StoreFaultError",
+    "insert_new",
+    "metadata",
+    "open_store",
+    "upsert",
+]

@@ -20,7 +20,10 @@ def configuration() -> Config:
 def upgrade(connection: Connection) -> None:
     """Run every migration that is missing, in the transaction of the connection."""
     config = configuration()
-    if MigrationContext.configure(connection).get_current_revision() == ScriptDirectory.from_config(config).get_current_head():
+    if (
+        MigrationContext.configure(connection).get_current_revision()
+        == ScriptDirectory.from_config(config).get_current_head()
+    ):
         return
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -1,4 +1,4 @@
-"""How do results reach a clinic's chart, and its patient list the centre? The chart's edge: no store, no other clinic."""
+"""How do results reach a clinic's chart, and its patient list the centre? Needs no store and no other clinic."""
 
 from producers.chart.role import ChartRole
 

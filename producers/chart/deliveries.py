@@ -83,9 +83,7 @@ class Deliveries:
                 assert isinstance(envelope.event, DeliveryWanted)
                 self._keep(transaction, envelope, envelope.event, now)
 
-    def _keep(
-        self, transaction: sqlite3.Connection, envelope: Envelope, event: DeliveryWanted, now: datetime
-    ) -> None:
+    def _keep(self, transaction: sqlite3.Connection, envelope: Envelope, event: DeliveryWanted, now: datetime) -> None:
         name = (event.file_id, event.revision)
         row = transaction.execute(
             "SELECT receipt, done_at FROM deliveries WHERE file_id = ? AND revision = ? AND state = 'done'", name
@@ -113,8 +111,10 @@ class Deliveries:
         )
         with self._ledger.transaction() as transaction:
             return [
-                Wanted(*row[:6], wanted_at=datetime.fromisoformat(row[6]))
-                for row in transaction.execute(query, (_array(busy), most))
+                Wanted(number, file_id, revision, sealed, cause, trace, datetime.fromisoformat(at))
+                for number, file_id, revision, sealed, cause, trace, at in transaction.execute(
+                    query, (_array(busy), most)
+                )
             ]
 
     def delivered(self, file_ids: Sequence[str]) -> dict[str, Delivered]:

@@ -18,6 +18,7 @@ import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -244,6 +245,6 @@ def _exists(folder: int, name: str) -> bool:
 
 def _is_directory(folder: int, name: str) -> bool:
     try:
-        return os.path.stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return False

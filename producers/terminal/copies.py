@@ -163,6 +163,12 @@ def restamp(db: sqlite3.Connection, stamps: Iterable[tuple[str, Stamp]]) -> None
     )
 
 
+def not_ours_to_end(db: sqlite3.Connection, copy_ids: Sequence[str]) -> list[Copy]:
+    """Find those of these copies that still count as there and that no erasure of ours has begun on."""
+    begun = {copy_id for (copy_id,) in db.execute("SELECT copy_id FROM erasures WHERE phase != 'done'")}
+    return [copy for copy in find(db, copy_ids).values() if copy.copy_id not in begun and not copy.state.is_gone]
+
+
 def mark_damaged(db: sqlite3.Connection, copy_ids: Iterable[str]) -> None:
     db.executemany("UPDATE copies SET damaged = 1 WHERE copy_id = ?", [(copy_id,) for copy_id in copy_ids])
 

@@ -52,24 +52,28 @@ class Sighting:
 
 
 class Index:
-    """What lies where, in memory. Belongs to the capturing thread; others drop by copy id through the ledger."""
+    """What lies where, in memory. Belongs to the capturing thread."""
 
     def __init__(self, copies: Iterable[tuple[Copy, str]]) -> None:
         self._folders: dict[str, dict[str, Known]] = {}
+        self._where: dict[str, tuple[str, str]] = {}
         for copy, name in copies:
             self.put(copy, name)
 
     def put(self, copy: Copy, name: str) -> None:
         reason = copy.reason if copy.state is Custody.HELD else None
         self._folders.setdefault(copy.folder, {})[name] = Known(copy.copy_id, copy.stamp, copy.mac, reason)
+        self._where[copy.copy_id] = (copy.folder, name)
 
     def of(self, label: str) -> dict[str, Known]:
         return self._folders.setdefault(label, {})
 
     def drop(self, copy_ids: set[str]) -> None:
-        for names in self._folders.values():
-            for name in [name for name, known in names.items() if known.copy_id in copy_ids]:
-                del names[name]
+        for copy_id in copy_ids:
+            label, name = self._where.pop(copy_id, ("", ""))
+            known = self.of(label).get(name)
+            if known is not None and known.copy_id == copy_id:
+                del self.of(label)[name]
 
 
 @dataclass(slots=True)

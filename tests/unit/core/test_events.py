@@ -108,9 +108,7 @@ def test_a_message_that_is_not_ours_is_refused_without_quoting_it(spoil) -> None
     (message,) = pack([write(enclose(captured(), NOW))])
     delivery = arrived(message)
     fields = {"body": delivery.body, "headers": delivery.headers, "content_type": delivery.content_type}
-    changed = Delivery(
-        "q", "k", "m", redelivered=False, tag=1, **{**fields, **spoil(message)}
-    )
+    changed = Delivery("q", "k", "m", redelivered=False, tag=1, **{**fields, **spoil(message)})
     with pytest.raises(UnreadableMessageError) as refused:
         read(changed)
     assert "CANARY" not in str(refused.value)

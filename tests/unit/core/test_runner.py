@@ -1,0 +1,286 @@
+"""The runner: who acknowledges, what is repeated, where failures go."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import pytest
+from sqlalchemy import Connection, func, select, update
+
+from pipeline import outbox, parking
+from pipeline.broker.embedded import EmbeddedBroker
+from pipeline.clock import SystemClock
+from pipeline.consumer import Consumer
+from pipeline.envelope import Envelope, enclose, pack, read, write
+from pipeline.errors import PermanentError, TransientError
+from pipeline.events import Event, FileCaptured, FileStored
+from pipeline.fuse import MOST_IN_A_ROW
+from pipeline.outcome import Outcome
+from pipeline.runner import Runner
+from pipeline.storage import Store
+from pipeline.storage.schema import inbox, parked
+from pipeline.storage.schema import outbox as outbox_table
+from pipeline.topology import Edge, Role, Tier, orders_queue, retry_queue, work_queue
+from tests.support.eventually import eventually
+
+NOW = datetime(2026, 5, 12, 0, 15, 33, tzinfo=UTC)
+ORDERS = orders_queue(Edge("c001", "t1"))
+
+
+def captured(name: str) -> FileCaptured:
+    return FileCaptured(
+        clinic="c001",
+        edge="t1",
+        file_id=f"file-{name}",
+        copy_id=name,
+        kind="face",
+        size=1,
+        mac="00",
+        sealed=b"x",
+        seen_at=NOW,
+        captured_at=NOW,
+    )
+
+
+@dataclass
+class Answering(Consumer[FileCaptured, None]):
+    """Answers file.captured with file.stored; a test plants failures by copy id."""
+
+    role: ClassVar[Role] = Role.PARSING
+    listens: ClassVar[tuple[type[Event], ...]] = (FileCaptured,)
+
+    fail: dict[str, Callable[[], Exception]] = field(default_factory=dict)
+    park: dict[str, str] = field(default_factory=dict)
+    applied: list[str] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    in_prepare: bool = False
+
+    def prepare(self, envelope: Envelope) -> FileCaptured:
+        assert isinstance(envelope.event, FileCaptured)
+        if self.in_prepare and envelope.event.copy_id in self.fail:
+            error = self.fail[envelope.event.copy_id]()
+            raise error
+        return envelope.event
+
+    def gather(self, connection: Connection, batch: Sequence[FileCaptured]) -> None:
+        self.batches.append(len(batch))
+
+    def decide(self, prepared: FileCaptured, facts: None, now: datetime) -> Outcome:
+        if prepared.copy_id in self.fail:
+            error = self.fail[prepared.copy_id]()
+            raise error
+        answer = FileStored(clinic="c001", edge="t1", file_id=prepared.file_id, copy_id=prepared.copy_id, stored_at=NOW)
+        return Outcome("stored", (answer,), (prepared.copy_id,), self.park.get(prepared.copy_id))
+
+    def apply(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
+        self.applied.extend(str(write_) for outcome in outcomes for write_ in outcome.writes)
+
+
+@pytest.fixture
+def consumer() -> Answering:
+    return Answering()
+
+
+def send(broker: EmbeddedBroker, *events: Event) -> None:
+    publisher = broker.publisher()
+    publisher.publish_confirmed(pack(write(enclose(event, NOW)) for event in events))
+    publisher.close()
+
+
+@contextmanager
+def running(consumer: Answering, store: Store, broker: EmbeddedBroker) -> Iterator[Runner]:
+    stop = threading.Event()
+    runner = Runner(consumer, store, broker, SystemClock())
+    thread = threading.Thread(target=runner.run, args=(stop,))
+    thread.start()
+    try:
+        yield runner
+    finally:
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def answers(broker: EmbeddedBroker) -> list[str]:
+    """Take what lies in the terminal's orders."""
+    subscription = broker.subscribe(ORDERS, 1000)
+    deliveries = subscription.receive(1000, timedelta(0))
+    subscription.ack(deliveries)
+    subscription.close()
+    return [e.event.copy_id for d in deliveries for e in read(d) if isinstance(e.event, FileStored)]
+
+
+def count(store: Store, query: object) -> int:
+    with store.reading() as connection:
+        return connection.scalar(query) or 0  # type: ignore[call-overload,no-any-return]
+
+
+def parked_reasons(store: Store) -> dict[str, str]:
+    with store.reading() as connection:
+        return {
+            row.correlation: row.reason for row in connection.execute(select(parked).where(parked.c.state == "parked"))
+        }
+
+
+def test_an_event_is_handled_answered_and_acknowledged(consumer, store, broker) -> None:
+    send(broker, *(captured(f"c{n}") for n in range(30)))
+    with running(consumer, store, broker):
+        eventually(lambda: count(store, select(func.count()).select_from(inbox)) == 30)
+        eventually(lambda: broker.depth(ORDERS) > 0)
+    assert sorted(answers(broker)) == sorted(f"c{n}" for n in range(30))
+    assert broker.depth(work_queue(Role.PARSING)) == 0
+    assert max(consumer.batches) > 1, "a backlog is worked off in batches"
+
+
+def test_a_repeated_event_has_no_second_effect_but_its_answer_is_sent_again(consumer, store, broker) -> None:
+    with running(consumer, store, broker):
+        send(broker, captured("c1"))
+        eventually(lambda: answers(broker) == ["c1"])
+        send(broker, captured("c1"))
+        eventually(lambda: answers(broker) == ["c1"])
+    assert consumer.applied == ["c1"]
+
+
+def test_what_died_between_commit_and_publish_is_sent_by_the_relay(consumer, store, broker) -> None:
+    long_ago = datetime.now(UTC) - timedelta(minutes=1)
+    answer = FileStored(clinic="c001", edge="t1", file_id="f", copy_id="left", stored_at=NOW)
+    with store.transaction() as connection:
+        outbox.add(connection, Role.CONSENT, [(answer, None)], long_ago, timedelta(minutes=15))
+    with running(consumer, store, broker):
+        eventually(lambda: answers(broker) == ["left"])
+        eventually(lambda: count(store, select(func.count()).where(outbox_table.c.sent_at.is_not(None))) == 1)
+
+
+@pytest.mark.parametrize("in_prepare", [True, False], ids=["in_prepare", "in_decide"])
+def test_one_poison_event_is_parked_byte_for_byte_and_takes_no_neighbour_along(
+    consumer, store, broker, in_prepare
+) -> None:
+    consumer.in_prepare = in_prepare
+    consumer.fail["poison"] = lambda: PermanentError("poison")
+    send(broker, captured("a"), captured("poison"), captured("b"))
+    with running(consumer, store, broker):
+        eventually(lambda: parked_reasons(store) == {"file-poison": "poison"})
+        eventually(lambda: sorted(consumer.applied) == ["a", "b"])
+    with store.reading() as connection:
+        row = connection.execute(select(parked)).one()
+    assert row.body == captured("poison").model_dump_json().encode()
+
+
+def test_a_bug_is_parked_under_its_name_and_never_under_its_text(consumer, store, broker) -> None:
+    consumer.fail["bug"] = lambda: RuntimeError("CANARY 見本　花子")
+    send(broker, captured("bug"))
+    with running(consumer, store, broker):
+        eventually(lambda: parked_reasons(store) == {"file-bug": "bug_RuntimeError"})
+    with store.reading() as connection:
+        assert "CANARY" not in connection.execute(select(parked)).one().headers
+
+
+def test_a_transient_failure_that_lasts_goes_to_the_first_tier_and_is_not_lost(
+    consumer, store, broker, monkeypatch
+) -> None:
+    monkeypatch.setattr("pipeline.runner.LOCAL_RETRY_SECONDS", 0.1)
+    consumer.fail["later"] = lambda: TransientError("busy")
+    send(broker, captured("later"))
+    with running(consumer, store, broker):
+        eventually(lambda: broker.depth(retry_queue(Role.PARSING, Tier.SECONDS_10)) == 1)
+    assert parked_reasons(store) == {}
+    assert broker.depth(work_queue(Role.PARSING)) == 0
+
+
+def test_a_failure_that_passes_within_seconds_needs_no_tier(consumer, store, broker) -> None:
+    tries: list[int] = []
+
+    def once() -> Exception:
+        tries.append(1)
+        consumer.fail.clear()
+        return TransientError("busy")
+
+    consumer.fail["soon"] = once
+    send(broker, captured("soon"))
+    with running(consumer, store, broker):
+        eventually(lambda: consumer.applied == ["soon"])
+    assert tries == [1]
+
+
+def test_a_parked_event_that_is_replayed_is_handled_once_more_from_the_start(consumer, store, broker) -> None:
+    consumer.fail["mended"] = lambda: PermanentError("parser_too_old")
+    send(broker, captured("mended"))
+    with running(consumer, store, broker):
+        eventually(lambda: "file-mended" in parked_reasons(store))
+        consumer.fail.clear()
+        with store.transaction() as connection:
+            ids = connection.scalars(select(parked.c.parked_id)).all()
+            assert parking.ask_replay(connection, ids) == 1
+        eventually(lambda: consumer.applied == ["mended"])
+        eventually(lambda: count(store, select(func.count()).where(parked.c.state == "replayed")) == 1)
+
+
+def test_what_is_decided_to_be_parked_is_written_and_answered_and_new_again_on_replay(consumer, store, broker) -> None:
+    consumer.park["half"] = "chart_refused"
+    send(broker, captured("half"))
+    with running(consumer, store, broker):
+        eventually(lambda: parked_reasons(store) == {"file-half": "chart_refused"})
+        assert consumer.applied == ["half"]
+        assert count(store, select(func.count()).select_from(inbox)) == 0
+
+
+def test_a_message_that_is_no_event_is_parked_too(consumer, store, broker) -> None:
+    from pipeline.broker.port import OutMessage  # noqa: PLC0415
+
+    publisher = broker.publisher()
+    publisher.publish_confirmed([OutMessage("onshi.intake", "file.c001.t1.captured.v1", "m1", b"\x00garbage")])
+    publisher.close()
+    send(broker, captured("good"))
+    with running(consumer, store, broker):
+        eventually(lambda: count(store, select(func.count()).where(parked.c.type == "unreadable")) == 1)
+        eventually(lambda: consumer.applied == ["good"])
+
+
+def test_a_consumer_that_parks_everything_stops_and_keeps_the_rest_in_its_queue(consumer, store, broker) -> None:
+    names = [f"c{n}" for n in range(MOST_IN_A_ROW * 4)]
+    consumer.fail = dict.fromkeys(names, lambda: RuntimeError("bad release"))
+    with running(consumer, store, broker) as runner:
+        for name in names:
+            send(broker, captured(name))
+        eventually(lambda: runner.pulse.why_not_ready == "fuse")
+        eventually(lambda: len(parked_reasons(store)) >= MOST_IN_A_ROW)
+    held_back = broker.depth(work_queue(Role.PARSING))
+    assert held_back > 0
+    assert held_back + len(parked_reasons(store)) == len(names)
+
+
+def test_two_events_of_one_key_never_share_a_batch(store, broker) -> None:
+    class OneKey(Answering):
+        def key(self, prepared: FileCaptured) -> str:
+            return "same"
+
+    consumer = OneKey()
+    send(broker, *(captured(f"c{n}") for n in range(10)))
+    with running(consumer, store, broker):
+        eventually(lambda: len(consumer.applied) == 10)
+    assert set(consumer.batches) == {1}
+
+
+def test_an_open_file_is_spoken_of_again_and_a_finished_one_is_not(store) -> None:
+    from pipeline.events import RecordParsed  # noqa: PLC0415
+    from pipeline.storage.schema import files  # noqa: PLC0415
+
+    def row(file_id: str, outcome: str) -> dict[str, object]:
+        about = {"file_id": file_id, "clinic": "c001", "terminal": "t1", "kind": "face", "outcome": outcome}
+        return {**about, "revision": 1, "suffix": ".xml", "captured_at": NOW, "stored_at": NOW}
+
+    events = [
+        RecordParsed(clinic="c001", file_id=name, revision=1, kind="face", terminal="t1") for name in ("open", "done")
+    ]
+    with store.transaction() as connection:
+        connection.execute(files.insert(), [row("open", "pending"), row("done", "delivered")])
+        outbox.add(connection, Role.PARSING, [(event, None) for event in events], NOW, timedelta(minutes=15))
+        connection.execute(update(outbox_table).values(sent_at=NOW))
+        assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=14)) == []
+        again = outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=16))
+        assert [event.correlation for event in again] == ["open"]
+        assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=30)) == []
+        assert len(outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=80))) == 1
