@@ -19,7 +19,7 @@ CHAIN: Final = "-access"
 """Its name beside the chains of the clinics; no clinic's id starts with a dash."""
 
 
-def record(
+def record(  # noqa: PLR0917 - in the order of the log's columns
     connection: Connection, staff: str, os_user: str, action: str, subject: str, result: str, now: datetime
 ) -> int:
     """Write one access, in the transaction of what was accessed. Returns its number."""

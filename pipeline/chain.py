@@ -36,6 +36,11 @@ class Fault:
     number: int | None = None
     copy_id: str | None = None
 
+    def __str__(self) -> str:
+        where = [f"number {self.number}"] if self.number is not None else []
+        where += [f"copy {self.copy_id}"] if self.copy_id else []
+        return " ".join([self.chain, *where, self.what])
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

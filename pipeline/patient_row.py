@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import PermanentError
 from pipeline.hidden import Hidden
-from pipeline.oqs.codes import LimitClassification, LimitFlag, Relationship, Sex
+from pipeline.oqs.codes import Code, LimitClassification, LimitFlag, Relationship, Sex
 
 OPEN_DATE: Final = "9999-12-31"
 """An end that never comes."""
@@ -73,6 +73,7 @@ IDENTITY: Final = ("name", "kana", "birthdate", "sex")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSURER: Final = re.compile(r"[0-9]{1,8}")
 _BRANCH: Final = re.compile(r"[0-9]{1,2}")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _RATIO: Final = re.compile(r"[0-9]{3}")
 
 
@@ -91,6 +92,10 @@ def _is_birthdate(value: str) -> bool:
     return is_date(value) and value != OPEN_DATE
 
 
+def _one_of(codes: type[Code]) -> Callable[[str], bool]:
+    return frozenset(code.value for code in codes).__contains__
+
+
 def _digits(pattern: re.Pattern[str]) -> Callable[[str], bool]:
     # Charts store these full width as well (field-and-chart-systems section 2.3).
     return lambda value: bool(pattern.fullmatch(unicodedata.normalize("NFKC", value)))
@@ -98,13 +103,13 @@ def _digits(pattern: re.Pattern[str]) -> Callable[[str], bool]:
 
 CHECKS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
     "birthdate": ("not_a_date", _is_birthdate),
-    "sex": ("unknown_code", lambda value: value in set(Sex)),
+    "sex": ("unknown_code", _one_of(Sex)),
     "insurer_number": ("not_a_number", _digits(_INSURER)),
     "branch_number": ("not_a_number", _digits(_BRANCH)),
-    "relationship": ("unknown_code", lambda value: value in set(Relationship)),
+    "relationship": ("unknown_code", _one_of(Relationship)),
     "burden_ratio": ("not_three_digits", lambda value: bool(_RATIO.fullmatch(value))),
-    "limit_class": ("unknown_code", lambda value: value in set(LimitClassification)),
-    "limit_flag": ("unknown_code", lambda value: value in set(LimitFlag)),
+    "limit_class": ("unknown_code", _one_of(LimitClassification)),
+    "limit_flag": ("unknown_code", _one_of(LimitFlag)),
     "valid_from": ("not_a_date", is_date),
     "valid_to": ("not_a_date", is_date),
 }
@@ -116,8 +121,10 @@ def row_faults(row: PatientRow) -> Iterator[tuple[str, str]]:
     if not row.patient_id:
         yield "patient_id", "empty"
     for column, value in values.items():
-        if value and (len(value) > LONGEST_VALUE or not value.isprintable()):
-            yield column, "too_long" if len(value) > LONGEST_VALUE else "control_character"
+        if len(value) > LONGEST_VALUE:
+            yield column, "too_long"
+        if _CONTROL.search(value):
+            yield column, "control_character"
     for column, (reason, is_good) in CHECKS.items():
         if values[column] and not is_good(values[column]):
             yield column, reason

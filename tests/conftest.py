@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import postgres
+from tests.support.postgres import PostgresNode
 from tests.support.rabbit import NotInstalledError, RabbitNode
 
 
@@ -31,3 +33,19 @@ def rabbit_vhost(rabbit_node: RabbitNode) -> Iterator[str]:
 def rabbit_url(rabbit_node: RabbitNode, rabbit_vhost: str) -> str:
     """The URL of a vhost that only this test uses."""
     return rabbit_node.url(rabbit_vhost)
+
+
+@pytest.fixture(scope="session")
+def postgres_node() -> Iterator[PostgresNode]:
+    """One private cluster for the session."""
+    if postgres.binaries() is None:
+        pytest.fail(postgres.MISSING, pytrace=False)
+    node = PostgresNode()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def postgresql_url(postgres_node: PostgresNode) -> str:
+    """The URL of a database that only this test uses."""
+    return postgres_node.database()

@@ -116,9 +116,7 @@ def _claim(connection: Connection, query: Any) -> list[str]:
     return list(connection.scalars(query.with_for_update(of=requests, skip_locked=True)))
 
 
-def to_place(
-    connection: Connection, settings: Settings, now: datetime
-) -> tuple[list[ToPlace], list[Outcome]]:
+def to_place(connection: Connection, settings: Settings, now: datetime) -> tuple[list[ToPlace], list[Outcome]]:
     """Claim wanted requests without a running order: those that may go out now, and those whose consent is over."""
     query = (
         select(requests)

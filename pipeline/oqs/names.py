@@ -92,7 +92,8 @@ class FileName:
 
 
 _MAX_NAME: Final = 160
-_FACE: Final = re.compile(r"OQSsiquc01res_face_([0-9A-Za-z_-]+)\.xml", re.ASCII | re.IGNORECASE)
+# A terminal that encrypts its face results writes them as archives (section 1.1, encrypt_face.conf).
+_FACE: Final = re.compile(r"OQSsiquc01res_face_([0-9A-Za-z_-]+)(\.xml|\.zip)", re.ASCII | re.IGNORECASE)
 _EXCHANGE: Final = re.compile(
     r"((?:OQS|YZK|TKK)(?:si|mu)[a-z]{3})(0[12])(req|res)_([0-9A-Za-z_-]+)(\.xml|\.pdf|\.zip|\.err)",
     re.ASCII | re.IGNORECASE,
@@ -107,20 +108,20 @@ def parse_name(name: str) -> FileName | None:
     if len(name) > _MAX_NAME:
         return None
     if face := _FACE.fullmatch(name):
-        return _face(name, face[1])
+        return _face(name, face[1], Extension(face[2].lower()))
     found = _EXCHANGE.fullmatch(name)
     return None if found is None else _exchange(name, found)
 
 
-def _face(name: str, free_part: str) -> FileName:
+def _face(name: str, free_part: str, extension: Extension) -> FileName:
     # The part before the time is opaque (section 1.4): three makers fill it in three ways.
     time = _FACE_TIME.search(free_part)
     return FileName(
         kind=MessageKind.FACE,
         direction=Direction.FACE,
         phase="01",
-        base_name=name[: -len(Extension.XML)],
-        extension=Extension.XML,
+        base_name=name[: -len(extension)],
+        extension=extension,
         written_at=parse_instant(time[1]) if time else None,
     )
 

@@ -32,7 +32,6 @@ from producers.chart.port import ChartAwayError, ChartDelivery, ChartRefusedErro
 RECORD_SUFFIX = ".json"
 _SUFFIXES = (".xml", ".pdf", ".zip", ".err")
 _FILE_ID = re.compile(r"[0-9a-f-]{36}")
-_OBSTACLES = (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,7 @@ class FolderChart:
         self._after = after
 
     def find(self, keys: Sequence[str]) -> Mapping[str, Receipt]:
-        begun = self._stages.read(keys)
-        if not begun:
-            return {}
+        begun = self._stages.read(keys) if keys else {}
         with self._open_inbox() as folder:
             whole = {key: stage for key, stage in begun.items() if self._is_conclusive(folder, stage)}
             over = {key: stage for key, stage in begun.items() if key not in whole}
@@ -203,10 +200,10 @@ class FolderChart:
         folder = -1
         try:
             folder = os.open(self._inbox, os.O_RDONLY | os.O_DIRECTORY)
+            if not os.access(self._inbox, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "not writable")
             yield folder
         except OSError as error:
-            if error.errno in _OBSTACLES:
-                raise ChartAwayError("obstacle") from None
             raise ChartAwayError(errno.errorcode.get(error.errno or 0, "unknown").lower()) from None
         finally:
             if folder >= 0:

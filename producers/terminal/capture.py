@@ -31,8 +31,6 @@ _log = logging.getLogger("onshi.terminal")
 
 @dataclass(frozen=True, slots=True)
 class CaptureRules:
-    clinic: str
-    edge: str
     settle: Rules
     size_limit: int
     scan_seconds: float

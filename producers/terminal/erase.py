@@ -5,6 +5,7 @@ evidence, each durable before the next. Design section 7; security-and-reliabili
 """
 
 import logging
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -130,9 +131,7 @@ class Eraser:
 
     def _failed(self, file_id: str, copy_id: str, reason: str, now: datetime) -> ErasureFailed:
         _log.warning("not erased", extra={"copy_id": copy_id, "reason": reason})
-        return ErasureFailed(
-            **self._whose(), file_id=file_id, copy_id=copy_id, reason=reason, failed_at=now
-        )
+        return ErasureFailed(**self._whose(), file_id=file_id, copy_id=copy_id, reason=reason, failed_at=now)
 
     def _whose(self) -> dict[str, str]:
         return {"clinic": self._rules.clinic, "edge": self._rules.edge}
@@ -214,7 +213,7 @@ class Eraser:
         _log.info("erased", extra={"count": len(wiped)})
 
     def _record(
-        self, db: "copies.sqlite3.Connection", events: Sequence[FileErased], by_key: dict[str, Work], now: datetime
+        self, db: sqlite3.Connection, events: Sequence[FileErased], by_key: dict[str, Work], now: datetime
     ) -> None:
         written = [_continuing(event, by_key[event.copy_id].intent, now) for event in events]
         intents.finish(db, [(e.copy_id, w.body) for e, w in zip(events, written, strict=True)])
@@ -223,7 +222,7 @@ class Eraser:
         evidence.add_written(db, written)
 
     def _record_failures(
-        self, db: "copies.sqlite3.Connection", failures: Sequence[Failure], by_key: dict[str, Work]
+        self, db: sqlite3.Connection, failures: Sequence[Failure], by_key: dict[str, Work]
     ) -> None:
         now = self._clock.now()
         stranded = [failure.target.key for failure in failures if failure.is_stranded]
@@ -320,7 +319,7 @@ def _descriptor(folder: ShareFolder | None) -> int | None:
         return None
 
 
-def _depart(db: "copies.sqlite3.Connection", gone: Iterable[Copy]) -> None:
+def _depart(db: sqlite3.Connection, gone: Iterable[Copy]) -> None:
     """Let the capturing thread forget them."""
     db.executemany("INSERT OR IGNORE INTO departed (copy_id) VALUES (?)", [(copy.copy_id,) for copy in gone])
 
@@ -328,8 +327,16 @@ def _depart(db: "copies.sqlite3.Connection", gone: Iterable[Copy]) -> None:
 def _continuing(event: FileErased, intent: Intent, now: datetime) -> WireEvent:
     fresh = write(enclose(event, now))
     return WireEvent(
-        fresh.id, fresh.type, fresh.exchange, fresh.routing_key, fresh.batched, fresh.body, fresh.at,
-        intent.cause, intent.correlation, intent.traceparent,
+        fresh.id,
+        fresh.type,
+        fresh.exchange,
+        fresh.routing_key,
+        fresh.batched,
+        fresh.body,
+        fresh.at,
+        intent.cause,
+        intent.correlation,
+        intent.traceparent,
     )
 
 

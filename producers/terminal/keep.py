@@ -11,14 +11,14 @@ from datetime import datetime
 
 from pipeline.custody import Custody
 from pipeline.events import FileRefused
-from pipeline.oqs.names import Direction, FileName
+from pipeline.oqs.names import Direction, FileName, parse_name
 from producers.terminal import copies, evidence
 from producers.terminal.copies import Copy
 from producers.terminal.faults import Faults
 from producers.terminal.folders import Folders, ShareAwayError
 from producers.terminal.handles import ObstacleError, read_whole
 from producers.terminal.ledger import Ledger
-from producers.terminal.scan import Sighting, parse_name
+from producers.terminal.scan import Sighting
 from producers.terminal.seals import Seals
 from producers.terminal.settle import Reading
 from producers.terminal.spool import Spool

@@ -52,7 +52,9 @@ class Seals:
         public = self._keyring.epoch_key(self._clinic, KeyClass.STANDING, at)
         return self._sealer.seal(public, self._clinic, name_context(copy_id), name.encode("utf-8", "replace"))
 
-    def seal_original(self, file_id: str, name: FileName, written: str, folder: str, content: bytes, at: datetime) -> bytes:
+    def seal_original(
+        self, file_id: str, name: FileName, written: str, folder: str, content: bytes, at: datetime
+    ) -> bytes:
         """Seal a captured file to the centre's epoch of this month."""
         clinical = name.kind in (MessageKind.MEDICATION, MessageKind.CHECKUP)
         public = self._keyring.epoch_key(self._clinic, KeyClass.CLINICAL if clinical else KeyClass.ORIGINAL, at)

@@ -48,7 +48,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """It still lies there. `reason`: gone, changed, linked, permission, or io. `is_stranded`: under its quarantine name."""
+    """It still lies there (stranded: under its quarantine name). `reason`: gone, changed, linked, permission, io."""
 
     target: Target
     reason: str
@@ -75,7 +75,7 @@ def inspect(folder: int, target: Target) -> str | None:
         status = look(folder, target.name)
     except ObstacleError as met:
         return reason_of(met)
-    return kind_obstacle(status) and "linked" or _difference(Stamp.of(status), target.stamp)
+    return "linked" if kind_obstacle(status) else _difference(Stamp.of(status), target.stamp)
 
 
 def reason_of(met: ObstacleError) -> str:

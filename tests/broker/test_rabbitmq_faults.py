@@ -150,9 +150,13 @@ def test_a_queue_that_is_taken_away_is_a_fault_and_not_silence(
     publish(rabbit, [message()])
     subscription = rabbit.subscribe("work", 1)
     held = receive_all(subscription, 1)
-    rabbit_node.delete_queue(rabbit_vhost, "work")
+    deletion = threading.Timer(0.2, rabbit_node.delete_queue, (rabbit_vhost, "work"))
+    deletion.start()
+    started = time.monotonic()
     with pytest.raises(BrokerAwayError):
         subscription.receive(1, SOON)
+    assert time.monotonic() - started < SOON.total_seconds() / 2, "a waiting receiver was not woken"
+    deletion.join()
     with pytest.raises(BrokerAwayError):
         subscription.ack(held)
     subscription.close()

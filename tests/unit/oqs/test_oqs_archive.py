@@ -84,6 +84,13 @@ def test_anything_but_one_plain_member_of_that_name_is_refused(content: bytes, r
     assert _reason(content) is reason
 
 
+def test_a_member_whose_name_only_folds_to_the_right_one_is_refused() -> None:
+    base = "YZKsiquc01res_202605120031"
+    with pytest.raises(RejectedError) as caught:
+        open_member(base, _zip((base.replace("K", "\u212a") + ".xml", XML)))
+    assert caught.value.reason is R.ARCHIVE_UNEXPECTED
+
+
 def test_a_bomb_that_lies_about_its_size_is_stopped() -> None:
     content = _zip((f"{BASE}.xml", b" " * (64 * 1024 * 1024)))
     lying = content.replace((64 * 1024 * 1024).to_bytes(4, "little"), (1000).to_bytes(4, "little"))

@@ -69,6 +69,12 @@ def test_an_encoding_that_lies_is_refused_rather_than_misread(encoding: str, cod
     assert _reason(_document(encoding, codec=codec, bom=bom, name=name)) is R.ENCODING
 
 
+def test_utf8_that_also_decodes_as_shift_jis_is_not_read_as_a_wrong_name() -> None:
+    content = _document("Shift_JIS", codec="utf-8", name="あい")
+    assert content.decode("cp932")
+    assert _reason(content) is R.ENCODING
+
+
 def test_half_width_kana_in_shift_jis_that_looks_like_utf8_is_still_read() -> None:
     assert read_tree(_document("Shift_JIS", codec="cp932", name="ﾃｱ"))[0].text == "ﾃｱ"
 

@@ -1,0 +1,188 @@
+"""Consent and expiry: what did patients allow until when, and which requests may go out now?
+
+Queue    consent
+Listens  record.parsed, request.placed, request.refused, request.withdrawn
+Emits    consent.recorded, consent.expiring, consent.expired, request.place
+Parks    consent_unreadable: a grant without a readable time or limit; consent_in_future: dated more than 60 s ahead,
+         counts when replayed under a right clock. All else of such a file is recorded. record_missing,
+         record_unreadable
+Repeats  safe: the ledger is keyed by what was answered, the newest answer stands, a request moves by its state table
+"""
+
+from collections.abc import Hashable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, TypeVar
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from consumers.consent import asking, ledger, requests
+from consumers.consent.facts import Facts, FileFacts, Gatherer
+from consumers.consent.grants import Unusable, read
+from consumers.consent.ledger import Entry, Told
+from consumers.consent.request_state import Happening, RequestState, after
+from consumers.consent.requests import Change, Ordered, ToPlace
+from pipeline.consumer import Consumer
+from pipeline.custody import Receipt
+from pipeline.envelope import Envelope
+from pipeline.errors import PermanentError
+from pipeline.events import Event, RecordParsed, RequestEvent, RequestPlaced, RequestRefused, RequestWithdrawn
+from pipeline.keyring import Keyring
+from pipeline.oqs.answers import Layer
+from pipeline.outcome import Outcome
+from pipeline.sealing import Opener, Sealer
+from pipeline.settings import Settings
+from pipeline.storage.engine import insert_new
+from pipeline.storage.schema import receipts
+from pipeline.topology import Role
+
+_ANSWERS: Final = {
+    Layer.RETURNED: Happening.SERVICE_REFUSED,
+    Layer.MESSAGE_ERROR: Happening.SERVICE_REFUSED,
+    Layer.PERSON_ERROR: Happening.SERVICE_REFUSED,
+    Layer.NEGATIVE_VALIDITY: Happening.ANSWERED,
+    Layer.OK: Happening.ANSWERED,
+}
+"""What an answer does to its request. One that is still processing does nothing."""
+
+
+class Consent(Consumer[Event, Facts]):
+    role: ClassVar[Role] = Role.CONSENT
+    listens: ClassVar[tuple[type[Event], ...]] = (RecordParsed, RequestPlaced, RequestRefused, RequestWithdrawn)
+
+    def __init__(self, settings: Settings, keyring: Keyring) -> None:
+        self._settings = settings
+        self._keyring = keyring
+        self._gatherer = Gatherer(keyring)
+        self._opener = Opener(keyring)
+        self._sealer = Sealer()
+
+    def prepare(self, envelope: Envelope) -> Event:
+        return envelope.event
+
+    def key(self, prepared: Event) -> Hashable:
+        return prepared.request_id if isinstance(prepared, RequestEvent) else prepared.id
+
+    def gather(self, connection: Connection, batch: Sequence[Event]) -> Facts:
+        return self._gatherer.gather(connection, batch)
+
+    def decide(self, prepared: Event, facts: Facts, now: datetime) -> Outcome:
+        match prepared:
+            case RecordParsed():
+                found = facts.files[prepared.file_id]
+                if isinstance(found, PermanentError):
+                    raise found
+                return _decide_file(prepared, found, facts, now)
+            case RequestEvent():
+                return _decide_report(prepared, facts)
+            case _:
+                raise PermanentError("unexpected_event")
+
+    def apply(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
+        writes = [write for outcome in outcomes for write in outcome.writes]
+        before = timedelta(minutes=self._settings.centre.expiring_minutes)
+        ledger.write(connection, _of(writes, Entry), before, now)
+        ledger.mark_told(connection, _of(writes, Told))
+        requests.apply_changes(connection, _of(writes, Change), now)
+        requests.mark_ordered(connection, _of(writes, Ordered))
+        insert_new(connection, receipts, [_receipt(parsed, now) for parsed in _of(writes, RecordParsed)])
+
+    def due(self, connection: Connection, now: datetime) -> Sequence[Outcome]:
+        ready, over = requests.to_place(connection, self._settings, now)
+        ended = requests.ended(connection, self._settings, now)
+        return [*ledger.announcements(connection, now), *ended, *over, *(self._order(place) for place in ready)]
+
+    def _order(self, place: ToPlace) -> Outcome:
+        try:
+            event = asking.order(self._keyring, self._opener, self._sealer, place)
+        except (PermanentError, ValidationError):
+            # One request that cannot be opened must not keep the others from their terminals.
+            return Outcome("unreadable_request", writes=(Change(place.request_id, Happening.NOT_PLACED, "unreadable"),))
+        return Outcome("ordered", (event,), (Ordered(place.request_id, place.terminal, place.until),))
+
+
+W = TypeVar("W")
+
+
+def _of(writes: Sequence[object], kind: type[W]) -> list[W]:
+    return [write for write in writes if isinstance(write, kind)]
+
+
+def _receipt(parsed: RecordParsed, now: datetime) -> dict[str, Any]:
+    return {
+        "file_id": parsed.file_id,
+        "consumer": Role.CONSENT.value,
+        "result": Receipt.DONE.value,
+        "at": now,
+    }
+
+
+def _decide_file(event: RecordParsed, found: FileFacts, facts: Facts, now: datetime) -> Outcome:
+    entries, unusable = _entries(event, found, now)
+    changes = _answered(event, found, facts)
+    events = tuple(entry.announcement() for entry in entries if entry.grant.counts)
+    if unusable:
+        # Unreadable first: the clock may come right, an unreadable time never will.
+        reason = Unusable.UNREADABLE if Unusable.UNREADABLE in unusable else Unusable.IN_FUTURE
+        return Outcome(reason.value, events, (*entries, *changes), park=reason.value)
+    return Outcome("recorded" if entries else "done", events, (*entries, *changes, event))
+
+
+def _entries(event: RecordParsed, found: FileFacts, now: datetime) -> tuple[list[Entry], set[Unusable]]:
+    entries: dict[str, Entry] = {}
+    unusable: set[Unusable] = set()
+    for person in found.answers:
+        answers = read(person.asked, found.processed_at, now)
+        unusable.update(answers.unusable)
+        for grant in answers.grants:
+            entry = Entry(
+                clinic=event.clinic,
+                terminal=event.terminal,
+                file_id=event.file_id,
+                person_hash=person.person_hash,
+                patient_hash=person.patient_hash,
+                sealed_person=person.sealed_person,
+                grant=grant,
+            )
+            entries[entry.grant_id] = entry
+    return list(entries.values()), unusable
+
+
+def _answered(event: RecordParsed, found: FileFacts, facts: Facts) -> tuple[Change, ...]:
+    happening = Happening.FOREIGN if found.is_foreign else _ANSWERS.get(found.layer)
+    if found.request_id is None or happening is None:
+        return ()
+    if after(RequestState(facts.requests[event.clinic, found.request_id]), happening) is None:
+        return ()
+    reason = requests.FOREIGN if found.is_foreign else found.layer.value
+    told = None if happening is Happening.ANSWERED else reason
+    return (Change(found.request_id, happening, told, answer_file_id=event.file_id),)
+
+
+def _decide_report(event: RequestEvent, facts: Facts) -> Outcome:
+    change = _change(event)
+    held = facts.requests.get((event.clinic, event.request_id))
+    if held is None:
+        return Outcome("unknown_request")
+    if change is None:
+        return Outcome("lease_over")
+    if after(RequestState(held), change.happening) is None:
+        return Outcome("ignored")
+    return Outcome(change.happening.value, writes=(change,))
+
+
+def _change(event: RequestEvent) -> Change | None:
+    match event:
+        case RequestPlaced():
+            return Change(event.request_id, Happening.PLACED, placed_at=event.placed_at)
+        case RequestWithdrawn():
+            return Change(event.request_id, Happening.WITHDRAWN, "not_taken")
+        case RequestRefused(reason="expired"):
+            # Only the order was too old; another is made while the request is due.
+            return None
+        case RequestRefused(reason="window"):
+            return Change(event.request_id, Happening.WINDOW_CLOSED, event.reason)
+        case RequestRefused():
+            return Change(event.request_id, Happening.NOT_PLACED, event.reason)
+        case _:
+            raise PermanentError("unexpected_event")

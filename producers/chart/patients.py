@@ -1,0 +1,211 @@
+"""When has the chart's patient list changed, and how does it go to the centre whole?
+
+A list is read when its file looks different, and used when two readings `settle_seconds` apart are identical and
+every row is well formed; otherwise the last one stands. Its parts wait in the local file until the broker has
+confirmed them, so a list is sent once, after however many restarts.
+"""
+
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.clock import Clock
+from pipeline.contents import patients_context
+from pipeline.envelope import enclose
+from pipeline.errors import OnshiError
+from pipeline.events import PatientsChanged, derive_id
+from pipeline.patient_row import PatientRow, rows_to_bytes
+from pipeline.sealing import IdentityKey, Sealer
+from pipeline.topology import CHART_EDGE
+from producers.chart import outgoing
+from producers.chart.faults import Fault, Faults
+from producers.chart.ledger import Ledger, LedgerAwayError
+from producers.chart.patients_csv import PatientsInvalidError, RowFault, read_patients
+
+LOG = logging.getLogger("onshi.chart")
+PART_BYTES = 700 << 10
+"""Rows of one part as JSON, before sealing: with the seal and base64 the message stays below 1 MiB."""
+MOST_BYTES = 256 << 20
+FAULTS_LOGGED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How a file looks from outside; reading is only worth it when this changes."""
+
+    mtime_ns: int
+    size: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    look: _Look
+    content: bytes = field(repr=False)
+    read_at: float
+
+
+class LastList:
+    """The list that was last put on its way."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def mac(self) -> str | None:
+        with self._ledger.transaction() as transaction:
+            row = transaction.execute("SELECT mac FROM patient_list").fetchone()
+            return str(row[0]) if row else None
+
+    def replace(self, mac: str, parts: Sequence[PatientsChanged], now: datetime) -> None:
+        """Put a list on its way; parts of an older one that still wait are taken back."""
+        with self._ledger.transaction() as transaction:
+            outgoing.drop(transaction, PatientsChanged.type_name())
+            outgoing.add(transaction, [enclose(part, now) for part in parts])
+            transaction.execute(
+                "INSERT INTO patient_list (only, mac, list_id, taken_at) VALUES (1, ?, ?, ?) ON CONFLICT (only)"
+                " DO UPDATE SET mac = excluded.mac, list_id = excluded.list_id, taken_at = excluded.taken_at",
+                (mac, parts[0].list_id, now.isoformat()),
+            )
+
+
+class Patients:
+    """`Part`. Watches one file."""
+
+    def __init__(
+        self,
+        clinic: str,
+        path: Path,
+        scan_seconds: float,
+        settle_seconds: float,
+        identity: IdentityKey,
+        standing_key: Callable[[], bytes],
+        last: LastList,
+        clock: Clock,
+        faults: Faults,
+    ) -> None:
+        self.name = "patients"
+        self.row_faults: tuple[RowFault, ...] = ()
+        """What is wrong with the file as it lies there."""
+        self._clinic = clinic
+        self._path = path
+        self._scan_seconds = scan_seconds
+        self._settle_seconds = settle_seconds
+        self._identity = identity
+        self._standing_key = standing_key
+        self._last = last
+        self._clock = clock
+        self._faults = faults
+        self._sealer = Sealer()
+        self._before: _Reading | None = None
+        self._settled: _Look | None = None
+
+    def step(self) -> float:
+        try:
+            return self._look()
+        except LedgerAwayError:
+            self._faults.set(Fault.DISK_FULL, stands=True)
+        except OnshiError as error:
+            self._faults.set(Fault.KEYS, stands=True)
+            LOG.error("patients", extra={"clinic": self._clinic, "error": type(error).__name__})
+        except OSError as error:
+            if self._faults.set(Fault.PATIENTS_MISSING, stands=True):
+                LOG.warning("patients", extra={"clinic": self._clinic, "reason": type(error).__name__})
+            self._before = self._settled = None
+        return self._scan_seconds
+
+    def close(self) -> None:
+        return
+
+    def _look(self) -> float:
+        look = _look_of(self._path.stat())
+        if look == self._settled:
+            return self._scan_seconds
+        reading = self._read()
+        before, self._before = self._before, reading
+        if before is None or (before.look, before.content) != (reading.look, reading.content):
+            return min(self._scan_seconds, self._settle_seconds)
+        waited = reading.read_at - before.read_at
+        if waited < self._settle_seconds:
+            self._before = before
+            return max(0.01, self._settle_seconds - waited)
+        self._use(reading.content)
+        self._before, self._settled = None, reading.look
+        return self._scan_seconds
+
+    def _read(self) -> _Reading:
+        with self._path.open("rb") as source:
+            look = _look_of(os.fstat(source.fileno()))
+            content = source.read(MOST_BYTES + 1)
+        self._faults.set(Fault.PATIENTS_MISSING, stands=False)
+        return _Reading(look, content, self._clock.monotonic())
+
+    def _use(self, content: bytes) -> None:
+        try:
+            rows = read_patients(content) if len(content) <= MOST_BYTES else _too_large()
+        except PatientsInvalidError as error:
+            self._refuse(error)
+            return
+        self.row_faults = ()
+        self._faults.set(Fault.PATIENTS_INVALID, stands=False)
+        mac = self._identity.mac("content", content)
+        if mac != self._last.mac():
+            now = self._clock.now()
+            self._last.replace(mac, list(self._parts(mac, rows, now)), now)
+            LOG.info("patients", extra={"clinic": self._clinic, "count": len(rows)})
+        self._faults.set(Fault.KEYS, stands=False)
+        self._faults.set(Fault.DISK_FULL, stands=False)
+
+    def _refuse(self, error: PatientsInvalidError) -> None:
+        self.row_faults = error.faults
+        self._faults.set(Fault.PATIENTS_INVALID, stands=True)
+        for fault in error.faults[:FAULTS_LOGGED]:
+            LOG.warning("patients", extra={"clinic": self._clinic, "reason": "patients_invalid", "where": str(fault)})
+
+    def _parts(self, mac: str, rows: Sequence[PatientRow], now: datetime) -> Iterator[PatientsChanged]:
+        list_id = derive_id("patients", self._clinic, mac, now.isoformat())
+        contents = split_rows(rows, PART_BYTES)
+        key = self._standing_key()
+        for part, content in enumerate(contents, start=1):
+            yield PatientsChanged(
+                clinic=self._clinic,
+                edge=CHART_EDGE,
+                list_id=list_id,
+                taken_at=now,
+                part=part,
+                parts=len(contents),
+                rows=len(rows),
+                sealed=self._sealer.seal(key, self._clinic, patients_context(list_id, part), content),
+            )
+
+
+def split_rows(rows: Sequence[PatientRow], most_bytes: int) -> list[bytes]:
+    """Write rows in order as parts of at most about so many bytes; at least one part, be it empty."""
+    whole = rows_to_bytes(rows)
+    count = -(-len(whole) // most_bytes)
+    if count <= 1:
+        return [whole]
+    # Rows are of much the same length; a part that came out too long is halved until it fits.
+    size = -(-len(rows) // count)
+    return [part for at in range(0, len(rows), size) for part in _fitting(rows[at : at + size], most_bytes)]
+
+
+def _fitting(rows: Sequence[PatientRow], most_bytes: int) -> list[bytes]:
+    part = rows_to_bytes(rows)
+    if len(part) <= most_bytes or len(rows) == 1:
+        return [part]
+    middle = len(rows) // 2
+    return _fitting(rows[:middle], most_bytes) + _fitting(rows[middle:], most_bytes)
+
+
+def _too_large() -> tuple[PatientRow, ...]:
+    raise PatientsInvalidError([RowFault(1, "row", "too_large")])
+
+
+def _look_of(status: os.stat_result) -> _Look:
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError
+    return _Look(status.st_mtime_ns, status.st_size, status.st_ino)

@@ -1,0 +1,40 @@
+"""The tree keeps its own rules."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [path for name in ("pipeline", "consumers", "producers") for path in sorted((ROOT / name).rglob("*.py"))]
+BANNED = {"utils", "common", "helpers", "misc", "base"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_is_longer_than_four_hundred_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    assert path.stem not in BANNED
+
+
+def test_a_lock_file_names_hashes_and_no_address() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        for block in re.split(r"\n(?=\S)", text.strip()):
+            assert "--hash=sha256:" in block, block.splitlines()[0]
+
+
+def test_every_page_of_the_documentation_that_is_linked_is_there() -> None:
+    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    from pipeline.cli.grammar import parse  # noqa: PLC0415
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\.venv/bin/onshi ([^#\n]+)", text, flags=re.MULTILINE)
+    assert len(commands) > 8
+    for command in commands:
+        parse(command.split())
