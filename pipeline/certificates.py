@@ -211,7 +211,7 @@ def _unmatched(connection: Connection, clinic: str | None) -> Iterator[Fault]:
     if clinic is not None:
         without = without.where(copies.c.clinic == clinic)
         stray = stray.where(certificates.c.clinic == clinic)
-    for row in connection.execute(without):
-        yield Fault(row.clinic, "uncertified", None, row.copy_id)
-    for row in connection.execute(stray):
-        yield Fault(row.clinic, "not_erased", row.number, row.copy_id)
+    for clinic_id, copy_id in connection.execute(without).all():
+        yield Fault(clinic_id, "uncertified", None, copy_id)
+    for clinic_id, number, copy_id in connection.execute(stray).all():
+        yield Fault(clinic_id, "not_erased", number, copy_id)

@@ -60,7 +60,8 @@ class FileFacts:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """`files` has an error where a file could not be opened: it concerns that file alone. `requests`: clinic
-    and id → state, so that no clinic can move another's."""
+    and id → state, so that no clinic can move another's.
+    """
 
     files: dict[str, FileFacts | PermanentError]
     requests: dict[tuple[str, str], str]
@@ -169,11 +170,13 @@ def _grants_any(said: Asked) -> bool:
     return any(group.flag == "1" for group in said.result.consents)
 
 
-def _requests(connection: Connection, batch: Sequence[Event], rows: Mapping[str, Row[Any]]) -> Sequence[Row[Any]]:
+def _requests(connection: Connection, batch: Sequence[Event], rows: Mapping[str, Row[Any]]) -> Sequence[Any]:
     bases = sorted({(row.clinic, row.correlation_hash) for row in rows.values() if row.correlation_hash})
     named = sorted({event.request_id for event in batch if isinstance(event, RequestEvent)})
     if not bases and not named:
         return ()
     query = select(requests.c.request_id, requests.c.clinic, requests.c.base_hash, requests.c.state)
-    query = query.where(or_(tuple_(requests.c.clinic, requests.c.base_hash).in_(bases), requests.c.request_id.in_(named)))
+    query = query.where(
+        or_(tuple_(requests.c.clinic, requests.c.base_hash).in_(bases), requests.c.request_id.in_(named))
+    )
     return connection.execute(query.order_by(requests.c.request_id).with_for_update()).all()

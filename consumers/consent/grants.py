@@ -1,10 +1,10 @@
 """What did the patient answer, and what may be asked for now?
 
 Ten categories, each an answer of its own. A missing flag is no answer. A grant counts from its own time (同意日時) on,
-until the limit the file gives (閲覧有効期限), which is read and never computed; a refusal carries no time of its own and
-counts from the message's ProcessExecutionTime. What the service calls expired or withdrawn (flag 2) counts as refused
-from then on; "consent could not be obtained" (flag 3) is an emergency's and grants nothing. Sources: design section
-9; oqs-interface 3.1.5, 3.6, 3.8 (016, 031), 5.1 to 5.3.
+until the limit the file gives (閲覧有効期限), which is read and never computed. A refusal carries no time of its own
+and counts from the message's ProcessExecutionTime. What the service calls expired or withdrawn (flag 2) counts as
+refused from then on; "consent could not be obtained" (flag 3) is an emergency's and grants nothing. Sources: design
+section 9; oqs-interface 3.1.5, 3.6, 3.8 (016, 031), 5.1 to 5.3.
 """
 
 from collections.abc import Iterator

@@ -64,7 +64,7 @@ def erasures(connection: Connection, settings: Settings, now: datetime) -> list[
     return [_order(row, released.get(row.file_id, ()), until) for row in rows]
 
 
-def _due_copies(connection: Connection, settings: Settings, now: datetime) -> Sequence[Row[Any]]:
+def _due_copies(connection: Connection, settings: Settings, now: datetime) -> Sequence[Any]:
     terminals = [edge for edge in settings.edges if edge.edge != CHART_EDGE]
     reachable = edge_reports.taking_orders(terminals, edge_reports.read(connection), now)
     held = exists().where(holds_table.c.file_id == copies.c.file_id, holds_table.c.state.in_(ACTIVE))
@@ -97,9 +97,7 @@ def _held_among(file_ids: set[str]) -> Any:
 
 
 def _has_receipts(outcome: FileOutcome, roles: Sequence[Role]) -> ColumnElement[bool]:
-    got = (
-        exists().where(receipts.c.file_id == copies.c.file_id, receipts.c.consumer == role.value) for role in roles
-    )
+    got = (exists().where(receipts.c.file_id == copies.c.file_id, receipts.c.consumer == role.value) for role in roles)
     return and_(files.c.outcome == outcome.value, *got)
 
 
@@ -129,7 +127,6 @@ def _released(connection: Connection, file_ids: set[str]) -> dict[str, list[str]
 
 def hold_orders(connection: Connection, settings: Settings, now: datetime) -> list[Outcome]:
     """Order holds again while they are asked, write what came of them, and tell of releases once."""
-    pending = or_(holds_table.c.ordered_until.is_(None), holds_table.c.ordered_until <= now)
     untold = and_(holds_table.c.state == HoldState.RELEASED.value, holds_table.c.ordered_until.is_(None))
     asked = holds_table.c.state == HoldState.ASKED.value
     query = select(holds_table).where(or_(asked, untold)).order_by(holds_table.c.set_at).limit(MOST)
@@ -194,7 +191,8 @@ def mark(connection: Connection, writes: Sequence[object], now: datetime) -> Non
                 connection.execute(update(copies).where(copies.c.copy_id == copy_id).values(**values))
             case HoldOrdered(hold_id, state, until):
                 values = {"state": state} if until is None else {"ordered_until": until}
-                same = (holds_table.c.hold_id == hold_id) & (holds_table.c.state.in_((*ACTIVE, "released")))
+                same = holds_table.c.hold_id == hold_id
+                same &= holds_table.c.state == (HoldState.ASKED.value if until is None else state)
                 connection.execute(update(holds_table).where(same).values(**values))
             case Settled(file_id):
                 open_file = (files.c.file_id == file_id) & files.c.settled_at.is_(None)

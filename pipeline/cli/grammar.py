@@ -1,6 +1,6 @@
 """Which commands and options are there? Options may stand before or after the subcommand."""
 
-from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -63,7 +63,8 @@ def _setting_up(command: "_Command") -> None:
     init.add_argument("directory", metavar="DIR")
     command("check", "name everything wrong with configuration, folders, rights, broker, store, clock and keys")
     run = command("run", "run roles until SIGTERM; none named means all, supervised")
-    run.add_argument("roles", nargs="*", choices=[role.value for role in Role], metavar="ROLE")
+    # Not `choices`: with none given, argparse of Python 3.11 holds the empty list itself against them.
+    run.add_argument("roles", nargs="*", type=_role, metavar="ROLE", help=", ".join(Role))
     demo = command("demo", "simulated terminal to chart, with the result list and the proof that nothing is left")
     demo.add_argument("--patients", type=_count, default=50, metavar="N")
     demo.add_argument("--broker", default="embedded:", metavar="URL")
@@ -145,6 +146,12 @@ def _group(parser: ArgumentParser) -> "_SubParsers":
 def _filters(parser: ArgumentParser) -> None:
     parser.add_argument("--clinic")
     parser.add_argument("--limit", type=_count, metavar="N")
+
+
+def _role(text: str) -> str:
+    if text not in tuple(Role):
+        raise ArgumentTypeError(f"{text!r} is no role; there are {', '.join(Role)}")
+    return text
 
 
 def _count(text: str) -> int:

@@ -4,57 +4,16 @@ What belongs to a patient is in `sealed_…` columns (`pipeline.sealing`) or is 
 are `Moment`: aware UTC. Design section 6.
 """
 
-from datetime import UTC, datetime
-from typing import Any
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Dialect,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-)
+from pipeline.storage.columns import Moment, identifier, metadata
 
-
-class Moment(TypeDecorator[datetime]):
-    """An aware UTC instant; a naive one is refused at the border, for it could be JST."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("an instant without a zone may not enter the store")
-        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-metadata = MetaData()
-
-
-def _id(name: str, **options: Any) -> Column[str]:
-    return Column(name, String(36), **options)
-
+__all__ = ["metadata"]
 
 files = Table(
     "files",
     metadata,
-    _id("file_id", primary_key=True),
+    identifier("file_id", primary_key=True),
     Column("clinic", String(31), nullable=False),
     Column("terminal", String(31), nullable=False),
     Column("kind", String(20), nullable=False),
@@ -80,8 +39,8 @@ files = Table(
 copies = Table(
     "copies",
     metadata,
-    _id("copy_id", primary_key=True),
-    _id("file_id", nullable=False),
+    identifier("copy_id", primary_key=True),
+    identifier("file_id", nullable=False),
     Column("clinic", String(31), nullable=False),
     Column("terminal", String(31), nullable=False),
     Column("kind", String(20), nullable=False),
@@ -106,7 +65,7 @@ copies = Table(
 receipts = Table(
     "receipts",
     metadata,
-    _id("file_id", primary_key=True),
+    identifier("file_id", primary_key=True),
     Column("consumer", String(20), primary_key=True),
     Column("result", String(12), nullable=False),  # done | discarded
     Column("at", Moment, nullable=False),
@@ -116,7 +75,7 @@ receipts = Table(
 results = Table(
     "results",
     metadata,
-    _id("file_id", primary_key=True),
+    identifier("file_id", primary_key=True),
     Column("result", Integer, primary_key=True),
     Column("clinic", String(31), nullable=False),
     Column("revision", Integer, nullable=False),
@@ -139,8 +98,8 @@ results = Table(
 decisions = Table(
     "decisions",
     metadata,
-    _id("decision_id", primary_key=True),
-    _id("file_id", nullable=False),
+    identifier("decision_id", primary_key=True),
+    identifier("file_id", nullable=False),
     Column("result", Integer, nullable=False),
     Column("clinic", String(31), nullable=False),
     Column("action", String(10), nullable=False),  # confirm | reopen
@@ -154,7 +113,7 @@ decisions = Table(
 patient_lists = Table(
     "patient_lists",
     metadata,
-    _id("list_id", primary_key=True),
+    identifier("list_id", primary_key=True),
     Column("clinic", String(31), nullable=False),
     Column("taken_at", Moment, nullable=False),
     Column("parts", Integer, nullable=False),
@@ -168,7 +127,7 @@ patient_lists = Table(
 patient_parts = Table(
     "patient_parts",
     metadata,
-    _id("list_id", primary_key=True),
+    identifier("list_id", primary_key=True),
     Column("part", Integer, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
@@ -177,7 +136,7 @@ patient_parts = Table(
 patients = Table(
     "patients",
     metadata,
-    _id("list_id", primary_key=True),
+    identifier("list_id", primary_key=True),
     Column("row", Integer, primary_key=True),
     Column("clinic", String(31), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -186,7 +145,7 @@ patients = Table(
 patient_hashes = Table(
     "patient_hashes",
     metadata,
-    _id("list_id", primary_key=True),
+    identifier("list_id", primary_key=True),
     Column("hash", String(64), primary_key=True),
     Column("row", Integer, primary_key=True),
 )
@@ -195,10 +154,10 @@ patient_hashes = Table(
 grants = Table(
     "grants",
     metadata,
-    _id("grant_id", primary_key=True),
+    identifier("grant_id", primary_key=True),
     Column("clinic", String(31), nullable=False),
     Column("terminal", String(31), nullable=False),
-    _id("file_id", nullable=False),
+    identifier("file_id", nullable=False),
     Column("person_hash", String(64), nullable=False),
     Column("patient_hash", String(64)),
     Column("category", String(20), nullable=False),
@@ -220,7 +179,7 @@ standings = Table(
     Column("person_hash", String(64), primary_key=True),
     Column("category", String(20), primary_key=True),
     Column("source", String(10), primary_key=True),
-    _id("grant_id", nullable=False),
+    identifier("grant_id", nullable=False),
     Column("granted", Boolean, nullable=False),
     Column("consented_at", Moment, nullable=False),
     Column("until", Moment),
@@ -235,7 +194,7 @@ standings = Table(
 requests = Table(
     "requests",
     metadata,
-    _id("request_id", primary_key=True),
+    identifier("request_id", primary_key=True),
     Column("clinic", String(31), nullable=False),
     Column("terminal", String(31), nullable=False),
     Column("kind", String(20), nullable=False),
@@ -246,7 +205,7 @@ requests = Table(
     Column("person_hash", String(64)),
     Column("sealed_request", LargeBinary, nullable=False),  # SealedRequest
     Column("grant_id", String(36)),
-    _id("answer_file_id"),
+    identifier("answer_file_id"),
     Column("wanted_at", Moment, nullable=False),
     Column("window_until", Moment),
     Column("withdraw_at", Moment, nullable=False),
@@ -260,7 +219,7 @@ requests = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    _id("file_id", primary_key=True),
+    identifier("file_id", primary_key=True),
     Column("clinic", String(31), nullable=False),
     Column("wanted_revision", Integer, nullable=False),
     Column("done_revision", Integer, nullable=False, default=0),
@@ -275,8 +234,8 @@ deliveries = Table(
 holds = Table(
     "holds",
     metadata,
-    _id("hold_id", primary_key=True),
-    _id("file_id", nullable=False),
+    identifier("hold_id", primary_key=True),
+    identifier("file_id", nullable=False),
     Column("clinic", String(31), nullable=False),
     Column("state", String(10), nullable=False),  # asked | kept | missed | released
     Column("staff", String(31), nullable=False),
@@ -291,8 +250,8 @@ holds = Table(
 hold_answers = Table(
     "hold_answers",
     metadata,
-    _id("hold_id", primary_key=True),
-    _id("copy_id", primary_key=True),
+    identifier("hold_id", primary_key=True),
+    identifier("copy_id", primary_key=True),
     Column("kept", Boolean, nullable=False),
     Column("at", Moment, nullable=False),
 )
@@ -302,8 +261,8 @@ certificates = Table(
     metadata,
     Column("clinic", String(31), primary_key=True),
     Column("number", BigInteger, primary_key=True),
-    _id("copy_id", nullable=False, unique=True),
-    _id("file_id", nullable=False),
+    identifier("copy_id", nullable=False, unique=True),
+    identifier("file_id", nullable=False),
     Column("content", Text, nullable=False),  # canonical JSON of what is certified
     Column("previous", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
@@ -350,7 +309,7 @@ inbox = Table(
     "inbox",
     metadata,
     Column("consumer", String(20), primary_key=True),
-    _id("event_id", primary_key=True),
+    identifier("event_id", primary_key=True),
     Column("at", Moment, nullable=False),
 )
 """Which events a consumer has handled, written in the transaction of their effect."""
@@ -358,7 +317,7 @@ inbox = Table(
 outbox = Table(
     "outbox",
     metadata,
-    _id("event_id", primary_key=True),
+    identifier("event_id", primary_key=True),
     Column("number", BigInteger, nullable=False),  # order of writing, per consumer
     Column("consumer", String(20), nullable=False),
     Column("cause", String(36), nullable=False),
@@ -383,9 +342,9 @@ outbox = Table(
 parked = Table(
     "parked",
     metadata,
-    _id("parked_id", primary_key=True),
+    identifier("parked_id", primary_key=True),
     Column("consumer", String(20), nullable=False),
-    _id("event_id", nullable=False),
+    identifier("event_id", nullable=False),
     Column("clinic", String(31)),
     Column("correlation", String(36)),
     Column("type", String(30), nullable=False),

@@ -77,6 +77,7 @@ class Patients:
 
     def __init__(
         self,
+        *,
         clinic: str,
         path: Path,
         scan_seconds: float,
@@ -110,7 +111,7 @@ class Patients:
             self._faults.set(Fault.DISK_FULL, stands=True)
         except OnshiError as error:
             self._faults.set(Fault.KEYS, stands=True)
-            LOG.error("patients", extra={"clinic": self._clinic, "error": type(error).__name__})
+            LOG.warning("patients", extra={"clinic": self._clinic, "error": type(error).__name__})
         except OSError as error:
             if self._faults.set(Fault.PATIENTS_MISSING, stands=True):
                 LOG.warning("patients", extra={"clinic": self._clinic, "reason": type(error).__name__})

@@ -91,7 +91,7 @@ class _List:
         if len(values) != self._width:
             self.faults.append(RowFault(line, "row", "wrong_number_of_values"))
             return
-        row = PatientRow.model_construct(**{name: values[at].strip() for name, at in self._places})
+        row = PatientRow.model_construct(None, **{name: values[at].strip() for name, at in self._places})
         self.faults.extend(RowFault(line, column, reason) for column, reason in row_faults(row))
         first = self._identities.setdefault(row.patient_id, row)
         self.faults.extend(RowFault(line, column, "conflicts") for column in _conflicts(first, row))

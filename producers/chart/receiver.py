@@ -26,6 +26,7 @@ class Receiver:
 
     def __init__(
         self,
+        *,
         clinic: str,
         broker: Broker,
         deliveries: Deliveries,
@@ -75,7 +76,7 @@ class Receiver:
             envelopes = read(delivery)
         except UnreadableMessageError as error:
             self._faults.set(Fault.UNREADABLE, stands=True)
-            LOG.error("unreadable", extra={"clinic": self._clinic, "edge": CHART_EDGE, "reason": error.reason})
+            LOG.warning("unreadable", extra={"clinic": self._clinic, "edge": CHART_EDGE, "reason": error.reason})
             return []
         return [one for one in envelopes if isinstance(one.event, DeliveryWanted) and one.event.clinic == self._clinic]
 

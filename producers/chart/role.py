@@ -107,27 +107,49 @@ class ChartRole:
         clinic, state, faults = self._clinic.id, self._settings.edge.state, Faults()
         deliveries = Deliveries(ledger, clinic)
         wanted, answered = threading.Event(), threading.Event()
-        receiver = Receiver(clinic, self._broker, deliveries, self._clock, faults, wanted)
+        receiver = Receiver(
+            clinic=clinic,
+            broker=self._broker,
+            deliveries=deliveries,
+            clock=self._clock,
+            faults=faults,
+            bell=wanted,
+        )
         reports = Reports(clinic, state, deliveries, self._clock, faults)
         sender = Sender(
-            self._broker, Outgoing(ledger), reports.make, self._settings.edge.report_seconds, self._clock, faults
+            broker=self._broker,
+            outgoing=Outgoing(ledger),
+            make_report=reports.make,
+            report_seconds=self._settings.edge.report_seconds,
+            clock=self._clock,
         )
         breaker, claims, chart = Breaker(self._clock), Claims(deliveries), self._open_chart(ledger)
         opener = Opener(self._keyring)
         workers = [
-            Worker(f"worker {n}", clinic, chart, deliveries, claims, breaker, opener, self._clock, faults, answered)
+            Worker(
+                name=f"worker {n}",
+                clinic=clinic,
+                chart=chart,
+                deliveries=deliveries,
+                claims=claims,
+                breaker=breaker,
+                opener=opener,
+                clock=self._clock,
+                faults=faults,
+                answered=answered,
+            )
             for n in range(WORKERS)
         ]
         patients = Patients(
-            clinic,
-            self._chart.patients,
-            self._chart.scan_seconds,
-            self._chart.settle_seconds,
-            self._keyring.identity(clinic),
-            self._standing_key,
-            LastList(ledger),
-            self._clock,
-            faults,
+            clinic=clinic,
+            path=self._chart.patients,
+            scan_seconds=self._chart.scan_seconds,
+            settle_seconds=self._chart.settle_seconds,
+            identity=self._keyring.identity(clinic),
+            standing_key=self._standing_key,
+            last=LastList(ledger),
+            clock=self._clock,
+            faults=faults,
         )
         bells = {sender.name: answered, workers[0].name: wanted}
         return _Running(receiver, sender, breaker, (receiver, sender, patients, *workers), bells)

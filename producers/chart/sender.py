@@ -4,9 +4,9 @@ import logging
 import shutil
 from collections.abc import Callable
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
-from pipeline import __version__
 from pipeline.broker.port import Broker, Publisher, UnroutableError
 from pipeline.clock import Clock, ClockWatch
 from pipeline.envelope import enclose, pack, write
@@ -20,6 +20,7 @@ from producers.chart.outgoing import Outgoing
 from producers.chart.part import Pause
 
 LOG = logging.getLogger("onshi.chart")
+SOFTWARE = version("onshi")
 BATCH = 200
 IDLE_SECONDS = 0.5
 
@@ -44,7 +45,7 @@ class Reports:
             clinic=self._clinic,
             edge=CHART_EDGE,
             reported_at=now,
-            software=__version__,
+            software=SOFTWARE,
             custody={"wanted": backlog.wanted, "done": backlog.done},
             backlog=backlog.wanted,
             oldest_seconds=_age(backlog.oldest_at, now),
@@ -63,12 +64,12 @@ class Sender:
 
     def __init__(
         self,
+        *,
         broker: Broker,
         outgoing: Outgoing,
         make_report: Callable[[], EdgeReported],
         report_seconds: float,
         clock: Clock,
-        faults: Faults,
     ) -> None:
         self.name = "sender"
         self._broker = broker
@@ -76,7 +77,6 @@ class Sender:
         self._make_report = make_report
         self._report_seconds = report_seconds
         self._clock = clock
-        self._faults = faults
         self._publisher: Publisher | None = None
         self._report_at = clock.monotonic()
         self._pause = Pause()

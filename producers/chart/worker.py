@@ -15,7 +15,7 @@ from pipeline.errors import PermanentError
 from pipeline.sealing import Opener
 from pipeline.topology import CHART_EDGE
 from producers.chart.breaker import Breaker, Leave
-from producers.chart.deliveries import Deliveries, Delivered, Done, Refused, Wanted
+from producers.chart.deliveries import Delivered, Deliveries, Done, Refused, Wanted
 from producers.chart.faults import Fault, Faults
 from producers.chart.ledger import LedgerAwayError
 from producers.chart.part import Pause
@@ -51,6 +51,7 @@ class Worker:
 
     def __init__(
         self,
+        *,
         name: str,
         clinic: str,
         chart: ChartPort,

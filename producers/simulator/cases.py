@@ -87,7 +87,9 @@ _OWN_VERDICT: Final = (
     Case.RELATIONSHIP_MISMATCH,
 )
 _MATCH: Final = frozenset({"match"})
-_EXPECTED: Final[dict[Case, tuple[frozenset[str], ...]]] = {case: (frozenset({case.value}),) for case in _OWN_VERDICT} | {
+_EXPECTED: Final[dict[Case, tuple[frozenset[str], ...]]] = {
+    case: (frozenset({case.value}),) for case in _OWN_VERDICT
+} | {
     Case.DOUBLE_CHART: (frozenset({"ambiguous_patient"}),),
     Case.PERSON_ERROR: (frozenset({"service_error"}),),
     Case.TWINS: (frozenset({"multiple_coverages"}),) * 2,
@@ -95,9 +97,19 @@ _EXPECTED: Final[dict[Case, tuple[frozenset[str], ...]]] = {case: (frozenset({ca
 }
 
 # Where the service's answer is itself the finding, what else is said depends on how much of it names a person.
-_ALONE: Final = frozenset({*SEED_CASES, Case.BURDEN_RATIO_MISMATCH, Case.RELATIONSHIP_MISMATCH, Case.BRANCH_NUMBER_MISSING})
+_ALONE: Final = frozenset(
+    {*SEED_CASES, Case.BURDEN_RATIO_MISMATCH, Case.RELATIONSHIP_MISMATCH, Case.BRANCH_NUMBER_MISSING}
+)
 
-_ANY: Final = (Kind.GENERAL, Kind.NATIONAL, Kind.GENERAL, Kind.PRESCHOOL, Kind.LATE_ELDERLY, Kind.RECIPIENT, Kind.FOREIGN)
+_ANY: Final = (
+    Kind.GENERAL,
+    Kind.NATIONAL,
+    Kind.GENERAL,
+    Kind.PRESCHOOL,
+    Kind.LATE_ELDERLY,
+    Kind.RECIPIENT,
+    Kind.FOREIGN,
+)
 _WITH_BRANCH: Final = (Kind.GENERAL, Kind.NATIONAL)
 _KINDS: Final[dict[Case, tuple[Kind, ...]]] = {
     Case.MATCH: _ANY,

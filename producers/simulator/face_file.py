@@ -31,7 +31,11 @@ def render_face(visit: Visit, institution_code: str, now: datetime, die: Random,
     encoding = Encoding.SHIFT_JIS if visit.case is Case.SHIFT_JIS else Encoding.UTF8
     if visit.case is Case.SHUFFLED:
         order = hash_order(die.random())
-    content = message(order(_header(visit, institution_code, now, die, encoding)), order(_body(visit, institution_code, now)), encoding)
+    content = message(
+        order(_header(visit, institution_code, now, die, encoding)),
+        order(_body(visit, institution_code, now)),
+        encoding,
+    )
     return b"\xef\xbb\xbf" + content if visit.case is Case.BYTE_ORDER_MARK else content
 
 

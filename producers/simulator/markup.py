@@ -48,10 +48,7 @@ def hash_order(salt: object) -> Order:
         return ranks[tag]
 
     def order(elements: Iterable[Element]) -> list[Element]:
-        return [
-            (tag, inner if isinstance(inner, str) else order(inner))
-            for tag, inner in sorted(elements, key=rank)
-        ]
+        return [(tag, inner if isinstance(inner, str) else order(inner)) for tag, inner in sorted(elements, key=rank)]
 
     return order
 

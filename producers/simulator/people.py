@@ -7,7 +7,6 @@ case wants it. Values stand as the service would write them, except kana, which 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from random import Random
 from typing import Final
 
 from producers.simulator import insurers, vocabulary
@@ -79,6 +78,14 @@ class _Household:
     postal_code: str
     address: str
     head_name: str = ""
+    members: int = 0
+
+    def next_branch(self, *, is_head: bool) -> str:
+        # 00 is the insured person's own.
+        if not is_head:
+            self.members = max(self.members, 1)
+        self.members += 1
+        return f"{self.members - 1:02d}"
 
 
 class Population:
@@ -121,7 +128,7 @@ class Population:
         return person
 
     def _born(self, at: int, kind: Kind) -> Person:
-        age, build = self._making(kind)
+        age, build = _MAKING[kind]
         if kind is not Kind.GENERAL or at % _HOUSEHOLD == 0 or not self._is_society():
             self._household = self._move_in(is_municipal=kind in (Kind.NATIONAL, Kind.RECIPIENT))
         sex = self._die.choice((MALE, FEMALE))
@@ -130,11 +137,8 @@ class Population:
             head = kind not in (Kind.PRESCHOOL, Kind.TWIN)
             self._household.head_name = name if head else self._household.surname[0] + "　太郎"
         home = self._household
-        coverages = build(self, at, name, birthdate)
+        coverages = build(self, name, birthdate)
         return Person(f"{at + 1:07d}", name, kana, sex, birthdate, home.postal_code, home.address, coverages)
-
-    def _making(self, kind: Kind) -> "tuple[tuple[int, int], _Build]":
-        return _MAKING[kind]
 
     def _is_society(self) -> bool:
         return self._household.insurer in insurers.SOCIETIES
@@ -168,26 +172,27 @@ class Population:
         return _Household(
             surname=die.choice(vocabulary.SURNAMES),
             insurer=die.choice(insurers.MUNICIPAL if is_municipal else insurers.SOCIETIES),
-            symbol="例示・" + vocabulary.full_digits(str(die.randint(10, 99))) if is_municipal else str(die.randint(10, 9999)),
+            symbol="例示・" + vocabulary.full_digits(str(die.randint(10, 99)))
+            if is_municipal
+            else str(die.randint(10, 9999)),
             number=number.zfill(7) if die.random() < 0.5 else number,  # noqa: PLR2004
             postal_code=f"990-{die.randint(1, 99):04d}",
             address=die.choice(vocabulary.TOWNS) + where + building + room,
         )
 
     def _twin_of(self, at: int, person: Person) -> Person:
-        coverage = person.coverage
         surname, surname_kana = self._household.surname
         sex = FEMALE if person.sex == MALE else MALE
         given, kana = self._die.choice(vocabulary.MALE_NAMES if sex == MALE else vocabulary.FEMALE_NAMES)
         twin = replace(
             person, patient_id=f"9{at:07d}", name=f"{surname}　{given}", kana=f"{surname_kana}　{kana}", sex=sex
         )
-        return twin.with_coverage(replace(coverage, branch_number=f"{int(coverage.branch_number) + 1:02d}"))
+        return twin.with_coverage(replace(person.coverage, branch_number=self._household.next_branch(is_head=False)))
 
     # What each kind of person is insured by.
 
-    def society(self, at: int, name: str, birthdate: date) -> tuple[Coverage, ...]:
-        home, place = self._household, at % _HOUSEHOLD
+    def society(self, name: str, birthdate: date) -> tuple[Coverage, ...]:
+        home = self._household
         is_head = name == home.head_name
         limit = self._die.random() < 0.3  # noqa: PLR2004
         return (
@@ -195,7 +200,7 @@ class Population:
                 insurer=home.insurer,
                 symbol=home.symbol,
                 number=home.number,
-                branch_number="00" if is_head else f"{place + 1:02d}",
+                branch_number=home.next_branch(is_head=is_head),
                 relationship=INSURED if is_head else FAMILY,
                 insured_name=home.head_name,
                 valid_from=max(birthdate, date(self.today.year - 3, 4, 1)),
@@ -204,18 +209,18 @@ class Population:
             ),
         )
 
-    def preschool(self, at: int, name: str, birthdate: date) -> tuple[Coverage, ...]:
-        (child,) = self.society(at, name, birthdate)
+    def preschool(self, name: str, birthdate: date) -> tuple[Coverage, ...]:
+        (child,) = self.society(name, birthdate)
         return (replace(child, is_preschool=True, limit_class="", limit_flag=""),)
 
-    def municipal(self, at: int, name: str, birthdate: date) -> tuple[Coverage, ...]:
-        (coverage,) = self.society(at, name, birthdate)
+    def municipal(self, name: str, birthdate: date) -> tuple[Coverage, ...]:
+        (coverage,) = self.society(name, birthdate)
         start, end = _elderly_year(self.today)
-        branch = f"{at % _HOUSEHOLD + 1:02d}"
+        branch = f"{int(coverage.branch_number) + 1:02d}"
         return (replace(coverage, branch_number=branch, valid_from=max(birthdate, start), valid_to=end),)
 
-    def recipient(self, at: int, name: str, birthdate: date) -> tuple[Coverage, ...]:
-        (coverage,) = self.municipal(at, name, birthdate)
+    def recipient(self, name: str, birthdate: date) -> tuple[Coverage, ...]:
+        (coverage,) = self.municipal(name, birthdate)
         is_ill = self._die.random() < 0.3  # noqa: PLR2004
         return (
             replace(
@@ -227,7 +232,7 @@ class Population:
             ),
         )
 
-    def late_elderly(self, at: int, name: str, birthdate: date) -> tuple[Coverage, ...]:
+    def late_elderly(self, name: str, birthdate: date) -> tuple[Coverage, ...]:
         start, end = _elderly_year(self.today)
         ratio, flag = self._die.choice((("010", "B10"), ("020", "B09"), ("030", "B03")))
         return (
@@ -246,8 +251,8 @@ class Population:
             ),
         )
 
-    def medical_aid(self, at: int, name: str, birthdate: date) -> tuple[Coverage, ...]:
-        del at, name
+    def medical_aid(self, name: str, birthdate: date) -> tuple[Coverage, ...]:
+        del name
         return (
             Coverage(
                 insurer=self._die.choice(insurers.WELFARE),
@@ -261,11 +266,11 @@ class Population:
             ),
         )
 
-    def combined(self, at: int, name: str, birthdate: date) -> tuple[Coverage, ...]:
-        return self.society(at, name, birthdate) + self.medical_aid(at, name, birthdate)
+    def combined(self, name: str, birthdate: date) -> tuple[Coverage, ...]:
+        return self.society(name, birthdate) + self.medical_aid(name, birthdate)
 
 
-_Build = Callable[[Population, int, str, date], tuple[Coverage, ...]]
+_Build = Callable[[Population, str, date], tuple[Coverage, ...]]
 
 _MAKING: Final[dict[Kind, tuple[tuple[int, int], _Build]]] = {
     Kind.GENERAL: ((18, 65), Population.society),
@@ -289,6 +294,3 @@ def _elderly_year(today: date) -> tuple[date, date]:
 
 def is_late_elderly(coverage: Coverage) -> bool:
     return coverage.insurer is insurers.LATE_ELDERLY
-
-
-__all__ = ["FAMILY", "FEMALE", "INSURED", "MALE", "Coverage", "Person", "Population", "Random", "is_late_elderly"]

@@ -52,6 +52,7 @@ class Capture:
 
     def __init__(
         self,
+        *,
         rules: CaptureRules,
         folders: Folders,
         ledger: Ledger,

@@ -150,7 +150,7 @@ def mark_stored(db: sqlite3.Connection, copies: Iterable[tuple[str, datetime]]) 
 
 def mark_gone(db: sqlite3.Connection, copy_ids: Iterable[str], state: Custody, at: datetime) -> None:
     db.executemany(
-        f"UPDATE copies SET state = ?, gone_at = ? WHERE copy_id = ? AND {_STANDING}",
+        f"UPDATE copies SET state = ?, gone_at = ? WHERE copy_id = ? AND {_STANDING}",  # noqa: S608 - fixed condition
         [(state.value, to_micros(at), copy_id) for copy_id in copy_ids],
     )
 
@@ -203,5 +203,6 @@ def segments_kept(db: sqlite3.Connection, stored_after: datetime) -> set[int]:
 
 
 def held(db: sqlite3.Connection, copy_ids: Sequence[str]) -> set[str]:
-    rows = db.execute(f"SELECT DISTINCT copy_id FROM holds WHERE {_LISTED}", (json.dumps(list(copy_ids)),))  # noqa: S608 - fixed
+    query = "SELECT DISTINCT copy_id FROM holds WHERE copy_id IN (SELECT value FROM json_each(?))"
+    rows = db.execute(query, (json.dumps(list(copy_ids)),))
     return {copy_id for (copy_id,) in rows}

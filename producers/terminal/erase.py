@@ -221,9 +221,7 @@ class Eraser:
         _depart(db, [by_key[event.copy_id].copy for event in events])
         evidence.add_written(db, written)
 
-    def _record_failures(
-        self, db: sqlite3.Connection, failures: Sequence[Failure], by_key: dict[str, Work]
-    ) -> None:
+    def _record_failures(self, db: sqlite3.Connection, failures: Sequence[Failure], by_key: dict[str, Work]) -> None:
         now = self._clock.now()
         stranded = [failure.target.key for failure in failures if failure.is_stranded]
         intents.advance(db, stranded, Phase.STRANDED)

@@ -27,8 +27,10 @@ def add_written(db: sqlite3.Connection, events: Iterable[WireEvent]) -> None:
     db.executemany(
         f"INSERT OR IGNORE INTO outbox ({_FIELDS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 - fixed columns
         [
-            (e.id, e.type, e.exchange, e.routing_key, e.batched, e.body)
-            + (to_micros(e.at), e.cause, e.correlation, e.traceparent)
+            (
+                *(e.id, e.type, e.exchange, e.routing_key, e.batched, e.body),
+                *(to_micros(e.at), e.cause, e.correlation, e.traceparent),
+            )
             for e in events
         ],
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from pipeline.contents import SealedFile
 from pipeline.custody import Custody
 from pipeline.events import FileRefused
 from pipeline.oqs.names import Direction, FileName, parse_name
@@ -92,8 +93,8 @@ class Keeper:
         return [replace(row, place=places.get(row.copy_id)) for row in rows]
 
     def _seal(self, sighting: Sighting, file_id: str, content: bytes, now: datetime) -> bytes:
-        folder = _folder_inside(sighting.parsed)
-        return self.seals.seal_original(file_id, sighting.parsed, sighting.name, folder, content, now)
+        inside = SealedFile(sighting.name, _folder_inside(sighting.parsed), content)
+        return self.seals.seal_original(file_id, sighting.parsed, inside, now)
 
     def _new_copies(self, batch: Sequence[Settled], now: datetime) -> Iterator[Copy]:
         marks = [self.seals.name_mac(settled.sighting.folder.label, settled.sighting.name) for settled in batch]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import groupby
 
-from pipeline.broker.port import Broker, BrokerAwayError, Delivery, Subscription
+from pipeline.broker.port import Broker, Delivery, Subscription
 from pipeline.envelope import Envelope, UnreadableMessageError, read
 from pipeline.events import ErasureOrder, Event, FileStored, HoldKept, HoldMissed, HoldReleased, HoldSet, RequestPlace
 from producers.terminal import copies, evidence, intents
@@ -32,6 +32,7 @@ class Orders:
 
     def __init__(
         self,
+        *,
         queue: str,
         clinic: str,
         edge: str,

@@ -40,7 +40,7 @@ class Sending:
     """Belongs to one thread. Faults of the broker are noted and paused for, never raised."""
 
     def __init__(
-        self, rules: PublishRules, broker: Broker, ledger: Ledger, spool: Spool, clock: EdgeClock, faults: Faults
+        self, rules: PublishRules, broker: Broker, *, ledger: Ledger, spool: Spool, clock: EdgeClock, faults: Faults
     ) -> None:
         self._rules = rules
         self._broker = broker

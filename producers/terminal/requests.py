@@ -18,6 +18,7 @@ from pipeline.envelope import Envelope
 from pipeline.events import Event, RequestPlace, RequestPlaced, RequestRefused, RequestWithdrawn
 from pipeline.oqs.names import FileName, Folder, parse_name
 from pipeline.sealing import UnsealError
+from pipeline.topology import Edge
 from producers.terminal import evidence
 from producers.terminal.folders import Folders, ShareAwayError
 from producers.terminal.handles import ObstacleError, Stamp, filesystem_type, look, rename_new, write_all
@@ -30,6 +31,7 @@ from producers.terminal.wipe import (
     Wiped,
     destroy,
     inspect,
+    names_in,
     quarantine_name,
     reopen,
     take,
@@ -78,11 +80,9 @@ class RefusedError(Exception):
 class Requests:
     """Belongs to the thread of the orders; `is_ours` may be asked by any thread."""
 
-    def __init__(
-        self, clinic: str, edge: str, folders: Folders, ledger: Ledger, seals: Seals, clock: EdgeClock
-    ) -> None:
-        self._clinic = clinic
-        self._edge = edge
+    def __init__(self, edge: Edge, *, folders: Folders, ledger: Ledger, seals: Seals, clock: EdgeClock) -> None:
+        self._clinic = edge.clinic
+        self._edge = edge.edge
         self._folders = folders
         self._ledger = ledger
         self._seals = seals
@@ -138,11 +138,11 @@ class Requests:
 
     def _check_names(self, name: FileName, written: str) -> None:
         # An answer under this name would be taken for the answer to our request.
-        for found in os.listdir(self._folders.res.descriptor()):
+        for found in names_in(self._folders.res.descriptor()):
             other = parse_name(found)
             if other and other.correlation and name.correlation and _same(other.correlation, name.correlation):
                 raise RefusedError("answer_exists")
-        if any(_same(found, written) for found in os.listdir(self._folders.req.descriptor())):
+        if any(_same(found, written) for found in names_in(self._folders.req.descriptor())):
             raise RefusedError("name_taken")
 
     def _write(self, envelope: Envelope, order: RequestPlace, name: FileName, inside: SealedFile) -> None:
@@ -171,8 +171,10 @@ class Requests:
             db.execute(
                 "INSERT OR REPLACE INTO requests (request_id, base_name, state, temporary, dev, ino, size, mtime_ns,"
                 " mac, withdraw_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (order.request_id, name.base_name, State.PLACING, temporary, str(stamp.dev), str(stamp.ino))
-                + (stamp.size, stamp.mtime_ns, self._seals.content_mac(content), to_micros(order.withdraw_at)),
+                (
+                    *(order.request_id, name.base_name, State.PLACING, temporary, str(stamp.dev), str(stamp.ino)),
+                    *(stamp.size, stamp.mtime_ns, self._seals.content_mac(content), to_micros(order.withdraw_at)),
+                ),
             )
 
     def _settle_placed(self, request_id: str, envelope: Envelope | None) -> None:

@@ -46,7 +46,7 @@ _log = logging.getLogger("onshi.terminal")
 class TerminalRole:
     """One terminal's edge. `run` once; a new instance for a new start."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the order in which every role is made
         self, settings: Settings, clinic: Clinic, terminal: Terminal, keyring: Keyring, broker: Broker, clock: Clock
     ) -> None:
         self._settings = settings
@@ -134,11 +134,13 @@ class TerminalRole:
         other = folders_of(self._terminal, seals.identity)
         path = self._settings.edge.state / f"{self._clinic.id}.{self._terminal.id}.spool"
         self._spool = spool = Spool(path)
-        requests = Requests(self._clinic.id, self._terminal.id, other, ledger, seals, self._clock)
+        requests = Requests(self._edge(), folders=other, ledger=ledger, seals=seals, clock=self._clock)
         self._capture = self._make_capture(own, ledger, spool, seals, requests)
         eraser = Eraser(self._erasure_rules(), other, ledger, seals, self._clock)
         orders = self._make_orders(ledger, eraser, requests)
-        self._sending = Sending(self._publish_rules(), self._broker, ledger, spool, self._clock, self._faults)
+        self._sending = Sending(
+            self._publish_rules(), self._broker, ledger=ledger, spool=spool, clock=self._clock, faults=self._faults
+        )
         folders = [folder.path for folder in own.scanned]
         threads = [
             self._thread("capture", lambda: self._capturing(ledger)),
@@ -282,29 +284,28 @@ class TerminalRole:
             only_our_answers=self._terminal.mode == "beside",
         )
         return Capture(
-            rules,
-            folders,
-            ledger,
-            keeper,
-            seals,
-            self._clock,
-            self._faults,
-            requests.is_ours,
-            lambda: self._tick("capture"),
+            rules=rules,
+            folders=folders,
+            ledger=ledger,
+            keeper=keeper,
+            seals=seals,
+            clock=self._clock,
+            faults=self._faults,
+            is_ours=requests.is_ours,
+            tick=lambda: self._tick("capture"),
         )
 
     def _make_orders(self, ledger: Ledger, eraser: Eraser, requests: Requests) -> Orders:
-        queue = orders_queue(Edge(self._clinic.id, self._terminal.id))
         return Orders(
-            queue,
-            self._clinic.id,
-            self._terminal.id,
-            self._broker,
-            ledger,
-            eraser,
-            requests,
-            self._clock,
-            self._faults,
+            queue=orders_queue(self._edge()),
+            clinic=self._clinic.id,
+            edge=self._terminal.id,
+            broker=self._broker,
+            ledger=ledger,
+            eraser=eraser,
+            requests=requests,
+            clock=self._clock,
+            faults=self._faults,
         )
 
     def _erasure_rules(self) -> ErasureRules:
@@ -312,6 +313,9 @@ class TerminalRole:
         if self._terminal.mode == "beside":
             age = max(age, self._terminal.erase_after_hours * 3600)
         return ErasureRules(self._clinic.id, self._terminal.id, age)
+
+    def _edge(self) -> Edge:
+        return Edge(self._clinic.id, self._terminal.id)
 
     def _publish_rules(self) -> PublishRules:
         repeat = timedelta(seconds=self._settings.centre.republish_seconds)

@@ -115,7 +115,7 @@ def look_into(
     found = Pass([], set(), 0)
     with os.scandir(folder.descriptor()) as entries:
         for entry in entries:
-            _see(entry, folder, known.get(entry.name), want, limit, found)
+            _see(entry, folder, known.get(entry.name), want=want, limit=limit, found=found)
     return found
 
 
@@ -123,6 +123,7 @@ def _see(
     entry: "os.DirEntry[str]",
     folder: ShareFolder,
     known: Known | None,
+    *,
     want: Callable[[str, ShareFolder], FileName | None],
     limit: int,
     found: Pass,

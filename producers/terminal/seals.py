@@ -1,5 +1,6 @@
 """Which key and which context belongs to what this edge seals, hashes and opens?"""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -52,15 +53,13 @@ class Seals:
         public = self._keyring.epoch_key(self._clinic, KeyClass.STANDING, at)
         return self._sealer.seal(public, self._clinic, name_context(copy_id), name.encode("utf-8", "replace"))
 
-    def seal_original(
-        self, file_id: str, name: FileName, written: str, folder: str, content: bytes, at: datetime
-    ) -> bytes:
+    def seal_original(self, file_id: str, name: FileName, inside: SealedFile, at: datetime) -> bytes:
         """Seal a captured file to the centre's epoch of this month."""
         clinical = name.kind in (MessageKind.MEDICATION, MessageKind.CHECKUP)
         public = self._keyring.epoch_key(self._clinic, KeyClass.CLINICAL if clinical else KeyClass.ORIGINAL, at)
         password = self._password() if name.extension is Extension.ZIP else None
-        inside = SealedFile(written, folder, content, password).to_bytes()
-        return self._sealer.seal(public, self._clinic, file_context(file_id), inside)
+        whole = replace(inside, archive_password=password).to_bytes()
+        return self._sealer.seal(public, self._clinic, file_context(file_id), whole)
 
     def open_request(self, request_id: str, sealed: bytes) -> SealedFile:
         """Open what the centre sealed to this edge.

@@ -150,7 +150,7 @@ def destroy(folder: int, batch: Sequence[Taken], filesystem: str) -> Iterator[Wi
             os.close(taken.handle)
     with contextlib.suppress(OSError):  # some shares cannot flush a folder; the look below is what counts
         os.fsync(folder)
-    left = set(_names(folder))
+    left = set(names_in(folder))
     for taken, (read_back, failure) in zip(batch, outcomes, strict=True):
         yield failure or Wiped(taken.target, read_back, taken.target.quarantine not in left)
 
@@ -181,7 +181,7 @@ def _remove(folder: int, taken: Taken, filling: bytes | None) -> tuple[int, Fail
     return read_back, None
 
 
-def _names(folder: int) -> Iterator[str]:
+def names_in(folder: int) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             yield entry.name

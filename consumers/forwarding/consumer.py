@@ -1,0 +1,138 @@
+"""What goes to which chart, and has it arrived?
+
+Queue    forwarding
+Listens  record.reconciled, delivery.done, delivery.refused
+Emits    delivery.wanted
+Parks    no_chart: a clinic without a chart, so that nothing is erased undelivered;
+         unknown_file, unknown_revision, foreign_clinic: not what the store knows;
+         no_original, record_unreadable, and the reasons of a broken seal: it cannot be opened;
+         the chart's own reason of a refusal, which the deliveries row shows too
+Repeats  safe: rows move only to newer revisions, and a file is ended only once
+
+A delivery carries the original until the chart has confirmed one revision, not only with revision 1: that one is
+skipped where a newer decision overtook it. Replaying a parked refusal finds it outdone once the chart has taken the
+file, which it tries again with every repetition of the order.
+"""
+
+from collections.abc import Hashable, Sequence
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import Connection
+
+from consumers.forwarding.facts import Facts, File, gather_files
+from consumers.forwarding.ledger import Done, NotWanted, Refused, Wanted, write_all
+from consumers.forwarding.record import Contents, chart_record
+from pipeline.consumer import Consumer
+from pipeline.contents import SealedDelivery, delivery_context
+from pipeline.custody import FileOutcome
+from pipeline.envelope import Envelope
+from pipeline.errors import PermanentError
+from pipeline.events import DeliveryDone, DeliveryRefused, DeliveryWanted, Event, RecordReconciled
+from pipeline.keyring import Keyring
+from pipeline.oqs.names import MessageKind
+from pipeline.outcome import Outcome
+from pipeline.sealing import Opener, Sealer
+from pipeline.settings import Chart, Settings
+from pipeline.topology import CHART_EDGE, Role
+
+Heard = RecordReconciled | DeliveryDone | DeliveryRefused
+CLINICAL = frozenset(kind.value for kind in MessageKind if kind.is_history)
+"""Kinds that only a chart with `clinical = true` is given."""
+
+
+class Forwarding(Consumer[Heard, Facts]):
+    """Decides what charts are given, and notes what they took."""
+
+    role: ClassVar[Role] = Role.FORWARDING
+    listens: ClassVar[tuple[type[Event], ...]] = (RecordReconciled, DeliveryDone, DeliveryRefused)
+
+    def __init__(self, settings: Settings, keyring: Keyring) -> None:
+        self._charts = {clinic.id: clinic.chart for clinic in settings.clinics}
+        self._keyring = keyring
+        self._opener = Opener(keyring)
+        self._sealer = Sealer()
+
+    def prepare(self, envelope: Envelope) -> Heard:
+        event = envelope.event
+        assert isinstance(event, RecordReconciled | DeliveryDone | DeliveryRefused)
+        return event
+
+    def key(self, prepared: Heard) -> Hashable:
+        return prepared.file_id
+
+    def gather(self, connection: Connection, batch: Sequence[Heard]) -> Facts:
+        revisions = {one.file_id: one.revision for one in batch if self._may_deliver(one)}
+        return gather_files(
+            connection,
+            [one.file_id for one in batch],
+            lambda file_id, revision: revisions.get(file_id) == revision,
+            self._opener,
+        )
+
+    def _may_deliver(self, event: Heard) -> bool:
+        return isinstance(event, RecordReconciled) and self._charts.get(event.clinic) is not None
+
+    def decide(self, prepared: Heard, facts: Facts, now: datetime) -> Outcome:
+        file = facts.get(prepared.file_id)
+        if file is None:
+            raise PermanentError("unknown_file")
+        if file.clinic != prepared.clinic:
+            raise PermanentError("foreign_clinic")
+        if isinstance(prepared, DeliveryDone):
+            return _done(prepared)
+        if isinstance(prepared, DeliveryRefused):
+            return _refused(prepared, file)
+        return self._reconciled(prepared, file)
+
+    def apply(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
+        write_all(connection, [write for outcome in outcomes for write in outcome.writes], now)
+
+    def _reconciled(self, event: RecordReconciled, file: File) -> Outcome:
+        if event.revision < file.revision:
+            return Outcome("stale")
+        if event.revision > file.revision:
+            raise PermanentError("unknown_revision")
+        if file.outcome not in (FileOutcome.PENDING, FileOutcome.DELIVERED):
+            return Outcome("closed")
+        chart = self._charts.get(file.clinic)
+        if chart is None:
+            raise PermanentError("no_chart")
+        if not is_wanted(chart, file.kind):
+            return Outcome("not_wanted", writes=(NotWanted(file.file_id),))
+        if not isinstance(file.contents, Contents):
+            raise file.contents or PermanentError("no_original")
+        wanted = DeliveryWanted(
+            clinic=file.clinic,
+            file_id=file.file_id,
+            revision=file.revision,
+            sealed=self._seal(file, file.contents),
+        )
+        return Outcome("wanted", events=(wanted,), writes=(Wanted(file.file_id, file.clinic, file.revision),))
+
+    def _seal(self, file: File, contents: Contents) -> bytes:
+        delivery = SealedDelivery(
+            suffix=file.suffix,
+            record=chart_record(file.file_id, file.kind, file.captured_at, file.revision, contents),
+            original=contents.original if file.done_revision == 0 else None,
+        )
+        key = self._keyring.edge_key(file.clinic, CHART_EDGE)
+        context = delivery_context(file.file_id, file.revision)
+        return self._sealer.seal(key, file.clinic, context, delivery.to_bytes())
+
+
+def is_wanted(chart: Chart, kind: str) -> bool:
+    """Say whether a chart is given files of a kind."""
+    return chart.clinical or kind not in CLINICAL
+
+
+def _done(event: DeliveryDone) -> Outcome:
+    done = Done(event.file_id, event.clinic, event.revision, event.receipt, event.done_at)
+    return Outcome("done", writes=(done,))
+
+
+def _refused(event: DeliveryRefused, file: File) -> Outcome:
+    if file.done_revision >= event.revision:
+        return Outcome("outdone")
+    refused = Refused(event.file_id, event.clinic, event.revision, event.reason)
+    return Outcome("refused", writes=(refused,), park=event.reason)
