@@ -5,6 +5,8 @@ Names: `onshi_<thing>_<unit>[_total]`.
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from pipeline.events import EdgeReported
+
 REGISTRY = CollectorRegistry()
 
 MESSAGES = Counter(
@@ -54,3 +56,20 @@ EDGE_OLDEST = Gauge(
 EDGE_FREE = Gauge("onshi_edge_free_bytes", "Free disk of an edge.", ["clinic", "terminal"], registry=REGISTRY)
 EDGE_SPOOL = Gauge("onshi_edge_spool_bytes", "Size of an edge's spool.", ["clinic", "terminal"], registry=REGISTRY)
 EDGE_FAULTS = Gauge("onshi_edge_faults", "1 while a fault stands.", ["clinic", "terminal", "fault"], registry=REGISTRY)
+
+
+_shown_faults: dict[tuple[str, str], set[str]] = {}
+
+
+def show_edge(report: EdgeReported) -> None:
+    """Set the gauges of an edge from its own report."""
+    edge = (report.clinic, report.edge)
+    for custody, count in report.custody.items():
+        EDGE_COPIES.labels(*edge, custody).set(count)
+    EDGE_OLDEST.labels(*edge).set(report.oldest_seconds)
+    EDGE_FREE.labels(*edge).set(report.free_bytes)
+    EDGE_SPOOL.labels(*edge).set(report.spool_bytes)
+    known = _shown_faults.setdefault(edge, set())
+    known.update(report.faults)
+    for fault in known:
+        EDGE_FAULTS.labels(*edge, fault).set(1 if fault in report.faults else 0)

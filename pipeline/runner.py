@@ -18,12 +18,12 @@ from sqlalchemy import Connection, insert, select
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from pipeline import outbox
-from pipeline.broker.port import Broker, Delivery, OutMessage, Publisher, Subscription, TopologyError
+from pipeline.broker.port import Broker, Delivery, OutMessage, Publisher, Subscription
 from pipeline.chores import Chores
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
 from pipeline.envelope import ATTEMPT_HEADER, Envelope, UnreadableMessageError, WireEvent, pack, read, write
-from pipeline.errors import AwayError, OnshiError, PermanentError, TransientError
+from pipeline.errors import AwayError, PermanentError, TransientError
 from pipeline.fuse import Fuse
 from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, FUSE, MESSAGES, PARKED, PAUSED, RETRIES
 from pipeline.parking import REASON_HEADER, ROUTING_KEY_HEADER
@@ -87,7 +87,7 @@ class Runner:
             try:
                 self._session(stop)
                 pause = 0.5
-            except (AwayError, TopologyError) as error:
+            except AwayError as error:
                 self._paused(error)
                 stop.wait(pause)
                 pause = min(pause * 2, PROBE_MOST_SECONDS)
@@ -137,7 +137,7 @@ class Runner:
             self._chores.turn()
             stop.wait(1)
 
-    def _paused(self, error: OnshiError) -> None:
+    def _paused(self, error: AwayError) -> None:
         PAUSED.labels(self._role).set(1)
         self.pulse.not_ready("away")
         LOG.warning("paused", extra={"consumer": self._role, "error": type(error).__name__, "reason": str(error)})

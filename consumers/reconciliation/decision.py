@@ -52,7 +52,7 @@ def decide_file(case: Case) -> tuple[Decided, ...] | Foreign:
         return Foreign.ANSWER
     findings = [_find(entry, case) for entry in case.entries]
     joined = _join_insurances(case.entries, findings)
-    return tuple(_conclude(entry, finding) for entry, finding in zip(case.entries, joined, strict=True))
+    return tuple(conclude(entry, finding) for entry, finding in zip(case.entries, joined, strict=True))
 
 
 def _find(entry: Entry, case: Case) -> Finding:
@@ -135,7 +135,8 @@ def _is_one_person(subjects: Sequence[Subject]) -> bool:
     return len(born) == 1 and None not in born and bool(kanas)
 
 
-def _conclude(entry: Entry, finding: Finding) -> Decided:
+def conclude(entry: Entry, finding: Finding) -> Decided:
+    """Say what is written for an entry once it is known whose it is, or may be."""
     service = set(entry.service)
     is_unclear = entry.tells_of_nobody or Verdict.MULTIPLE_COVERAGES in service
     comparison = None if is_unclear or finding.likely is None else compare(entry, finding.likely)

@@ -39,7 +39,7 @@ def is_medical_aid(insurer_number: str | None) -> bool:
 
 
 def is_late_elderly(insurer_number: str | None) -> bool:
-    """Say whether it is 後期高齢者医療 (8 digits beginning 39): no symbol, no branch (oqs-interface section 4, no. 13)."""
+    """Say whether it is 後期高齢者医療 (39…): it has no symbol and no branch (oqs-interface section 4, no. 13)."""
     return fold_insurer(insurer_number).startswith(_ELDERLY_HEAD)
 
 

@@ -27,11 +27,11 @@ class UnroutableError(PermanentError):
         super().__init__("unroutable", f"{len(self.message_ids)} messages had no queue")
 
 
-class TopologyError(PermanentError):
-    """What the broker has differs from what is declared. The text names the object, nothing of its messages."""
+class TopologyError(BrokerAwayError):
+    """An exchange or a queue is missing or not as declared. Until it is made, the broker is as good as away.
 
-    def __init__(self, detail: str) -> None:
-        super().__init__("topology", detail)
+    The text names the object, nothing of its messages.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,9 @@ class Publisher(Protocol):
 
         Raises:
             BrokerAwayError: some may have arrived: publish all again with the same ids.
+            TopologyError: an exchange is missing.
             UnroutableError: the named ones had no queue; every other one is confirmed.
+            PermanentError: `refused`, no right to publish there, or too large; nothing is known of the others.
         """
 
     def close(self) -> None:
@@ -82,7 +84,7 @@ class Subscription(Protocol):
     def receive(self, most: int, wait: timedelta) -> list[Delivery]:
         """Return what has arrived, at most `most`, waiting at most `wait` for the first and not at all for more.
 
-        Also keeps the connection alive, so a paused consumer calls it with `most=0`.
+        Also keeps the connection alive; with `most=0` it waits the whole `wait`.
 
         Raises:
             BrokerAwayError: the connection ended or the broker cancelled the consumer: subscribe again.
@@ -124,9 +126,19 @@ class Broker(Protocol):
 
     def publisher(self) -> Publisher: ...
 
-    def subscribe(self, queue: str, prefetch: int) -> Subscription: ...
+    def subscribe(self, queue: str, prefetch: int) -> Subscription:
+        """Start to consume a queue.
+
+        Raises:
+            TopologyError: there is no such queue (yet).
+            BrokerAwayError: not reachable.
+        """
 
     def depth(self, queue: str) -> int:
-        """Count the messages ready in a queue. For status and tests; may lag."""
+        """Count the messages ready in a queue. For status and tests; may lag.
+
+        Raises:
+            TopologyError: there is no such queue.
+        """
 
     def close(self) -> None: ...

@@ -16,7 +16,7 @@ from pipeline.sealing import KeyClass
 from pipeline.settings import Chart, Settings, Terminal
 from pipeline.storage import open_store
 from pipeline.topology import build
-from producers.chart import check_patients
+from producers.chart.patients_csv import PatientsInvalidError, read_patients
 
 LEAST_FREE_BYTES = 256 << 20
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,7 +66,12 @@ def _chart(where: str, chart: Chart) -> Iterator[str]:
     if not chart.patients.exists():
         yield f"{where}.patients: {chart.patients}: there is no such file, so every result will wait"
         return
-    yield from (f"{where}.patients: {fault}" for fault in check_patients(chart.patients))
+    try:
+        read_patients(chart.patients.read_bytes())
+    except PatientsInvalidError as error:
+        yield from (f"{where}.patients: {fault}" for fault in error.faults)
+    except OSError as error:
+        yield f"{where}.patients: {chart.patients}: {error.strerror}"
 
 
 def _writable(where: str, folder: Path) -> Iterator[str]:

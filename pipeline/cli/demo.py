@@ -33,7 +33,8 @@ from pipeline.cli.status import gather
 from pipeline.errors import OnshiError
 from pipeline.settings import Settings
 from pipeline.topology import CENTRE_ROLES, work_queue
-from producers.simulator import Summary, simulate
+from producers.simulator.run import prepare
+from producers.simulator.terminal import Folders, SimulatedTerminal
 
 BASE_SECONDS: Final = 120.0
 SECONDS_A_PATIENT: Final = 0.25
@@ -56,13 +57,15 @@ def _run(settings: Settings, folder: Path, arguments: Namespace, out: Console) -
     desk = Desk(settings, arguments)
     log = folder / "run.log"
     started = time.monotonic()
-    with desk.closing(), _pipeline(folder / "onshi.toml", log) as process:
-        written = _simulate(settings, arguments)
-        is_final = _watch(desk, process, len(written.written), out)
-        _answer_questions(written)
+    terminal = _terminal(settings, arguments)
+    with desk.closing(), _pipeline(folder / "onshi.toml", log) as process, terminal.serving():
+        terminal.write_faces()
+        if arguments.full:
+            terminal.write_every_kind()
+        is_final = _watch(desk, process, len(terminal.written), out)
         code = _stop(process)
         rows = listing(desk)
-        proof = prove(desk, written, rows)
+        proof = prove(desk, terminal.written, rows)
     seconds = time.monotonic() - started
     if code != 0:
         proof.faults.append(f"`onshi run` ended with exit code {code}")
@@ -77,25 +80,19 @@ def _run(settings: Settings, folder: Path, arguments: Namespace, out: Console) -
     return 0
 
 
-def _simulate(settings: Settings, arguments: Namespace) -> Summary:
+def _terminal(settings: Settings, arguments: Namespace) -> SimulatedTerminal:
+    """Make a terminal with its service, and the chart's list of the patients who will come."""
     clinic = settings.clinics[0]
-    terminal, chart = clinic.terminals[0], clinic.chart
+    own, chart = clinic.terminals[0], clinic.chart
     assert chart is not None
-    return simulate(
-        face=terminal.face,
-        res=terminal.res,
-        req=terminal.req,
-        institution_code=clinic.institution_codes[0],
+    terminal = prepare(
+        Folders(own.face, own.res, own.req),
         count=arguments.patients,
         seed=1,
-        patients=chart.patients,
-        everything=arguments.full,
+        institution_code=clinic.institution_codes[0],
     )
-
-
-def _answer_questions(written: Summary) -> None:
-    """Let the simulated service end; it has nothing more to answer."""
-    written.close()
+    terminal.write_patients(chart.patients)
+    return terminal
 
 
 def _watch(desk: Desk, process: subprocess.Popen[bytes], count: int, out: Console) -> bool:

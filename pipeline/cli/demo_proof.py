@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from pipeline import certificates, invariants
 from pipeline.cli.desk import Desk
 from pipeline.cli.status import gather
 from pipeline.storage.schema import certificates as table
-from pipeline.storage.schema import files
-from pipeline.verdicts import Verdict
-from producers.simulator import Summary
+from pipeline.storage.schema import copies, files
+from pipeline.verdicts import read_codes
+from producers.simulator.cases import agrees
+from producers.simulator.terminal import Written
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Proof:
 
     def lines(self) -> Iterator[str]:
         yield ""
-        yield "確認結果  " + "  ".join(f"{Verdict(code).label} {count}" for code, count in self.verdicts.items())
+        yield "確認結果  " + "  ".join(f"{read_codes(code)[0].label} {count}" for code, count in self.verdicts.items())
         yield ""
         yield f"terminal folders (face, res, req): {self.left_on_terminal} of {self.written} files left"
         yield f"chart inbox: {self.in_chart} of {self.delivered} files with their record"
@@ -48,11 +49,11 @@ class Proof:
         )
 
 
-def prove(desk: Desk, written: Summary, rows: list[dict[str, Any]]) -> Proof:
+def prove(desk: Desk, written: Sequence[Written], rows: list[dict[str, Any]]) -> Proof:
     """Look at folders, chart and store, and compare with what the simulator knows it wrote."""
     clinic = desk.settings.clinics[0]
     assert clinic.chart is not None
-    proof = Proof(written=len(written.written))
+    proof = Proof(written=len(written))
     proof.verdicts = dict(Counter(code for row in rows for code in row["verdicts"]).most_common())
     for terminal in clinic.terminals:
         for folder in (terminal.face, terminal.res, terminal.req):
@@ -61,7 +62,7 @@ def prove(desk: Desk, written: Summary, rows: list[dict[str, Any]]) -> Proof:
     _check_inbox(clinic.chart.inbox, proof)
     if proof.left_on_terminal:
         proof.faults.append(f"{proof.left_on_terminal} files are left on the terminal")
-    _check_verdicts(written, rows, proof)
+    _check_verdicts(desk, written, rows, proof)
     return proof
 
 
@@ -95,10 +96,28 @@ def _check_inbox(inbox: Path, proof: Proof) -> None:
             proof.faults.append("a record in the chart's inbox belongs to another file")
 
 
-def _check_verdicts(written: Summary, rows: list[dict[str, Any]], proof: Proof) -> None:
+def _check_verdicts(desk: Desk, written: Sequence[Written], rows: list[dict[str, Any]], proof: Proof) -> None:
     """Hold what was decided against what each invented patient was made for."""
-    decided = Counter(tuple(row["verdicts"]) for row in rows)
-    expected = Counter(tuple(verdicts) for entry in written.written for verdicts in entry.results)
-    for verdicts, count in expected.items():
-        if decided[verdicts] != count:
-            proof.faults.append(f"{' '.join(verdicts)}: expected {count}, decided {decided[verdicts]}")
+    decided: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        decided.setdefault(row["file_id"], []).append(row)
+    files_by_name = _files_by_name(desk)
+    wrong: Counter[str] = Counter()
+    for one in written:
+        found = sorted(decided.get(files_by_name.get(one.name, ""), []), key=lambda row: int(row["result"]))
+        if one.case is None:
+            continue
+        if not agrees(one.case, [row["verdicts"] for row in found]):
+            wrong[f"{one.case}: decided {[row['verdicts'] for row in found]}"] += 1
+        elif one.patient_id and found[0]["patient_id"] not in (None, one.patient_id):
+            wrong[f"{one.case}: another patient"] += 1
+    proof.faults.extend(f"{count} × {what}" for what, count in wrong.items())
+
+
+def _files_by_name(desk: Desk) -> dict[str, str]:
+    query = select(copies.c.clinic, copies.c.copy_id, copies.c.file_id, copies.c.sealed_name)
+    with desk.store.reading() as connection:
+        found = {
+            desk.open_name(row.clinic, row.copy_id, row.sealed_name): row.file_id for row in connection.execute(query)
+        }
+    return {name: file_id for name, file_id in found.items() if name is not None}

@@ -16,7 +16,7 @@ from pipeline.sealing import UnsealError
 from pipeline.settings import Settings
 from pipeline.storage.schema import results as table
 from pipeline.topology import Role
-from pipeline.verdicts import Verdict
+from pipeline.verdicts import read_codes
 
 COLUMNS = {
     "reference_number": "照会番号",
@@ -93,7 +93,7 @@ def _detail(desk: Desk, row: Row[Any]) -> ResultDetail:
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     parts = [part for part in (row["symbol"], row["number"], row["branch_number"]) if part]
-    labels = "・".join(Verdict(code).label for code in row["verdicts"]) or "（患者一覧待ち）"
+    labels = "・".join(verdict.label for verdict in read_codes(" ".join(row["verdicts"]))) or "（患者一覧待ち）"
     return {
         **row,
         "insurer_number": (row["insurer_number"] or "").strip(),

@@ -1,8 +1,10 @@
 """Which parts does a role consist of? The one place where settings, broker, store, consumers and producers meet."""
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.consumer import Consumer
 from pipeline.errors import AwayError, OnshiError
 from pipeline.keyring import Keyring
+from pipeline.metrics import show_edge
 from pipeline.pulse import Pulse
 from pipeline.runner import Runner
 from pipeline.settings import Settings
@@ -28,6 +31,8 @@ from producers.terminal import TerminalRole
 
 LOG = logging.getLogger("onshi.supervisor")
 READY_EVERY_SECONDS = 1.0
+MEASURE_EVERY = 5
+"""Every how many looks an edge's counts are measured; each asks its ledger."""
 
 CONSUMERS: dict[Role, Callable[[Settings, Keyring], Consumer[Any, Any]]] = {
     Role.PARSING: Parsing,
@@ -164,8 +169,13 @@ class Assembly:
 
 def _watch(role: _EdgeRole, pulse: Pulse, done: threading.Event) -> None:
     """Carry an edge's own signs of life over to its pulse."""
-    last = 0.0
+    last, looks = 0.0, 0
     while not done.wait(READY_EVERY_SECONDS):
+        looks += 1
+        if looks % MEASURE_EVERY == 0 and isinstance(role, TerminalRole):
+            # A role that is just ending has closed its ledger.
+            with suppress(sqlite3.ProgrammingError):
+                show_edge(role.snapshot())
         if role.last_tick() != last:
             last = role.last_tick()
             pulse.beat()

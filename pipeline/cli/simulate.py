@@ -6,7 +6,8 @@ from pathlib import Path
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
 from pipeline.settings import Clinic, Settings, Terminal
-from producers.simulator import simulate_faces
+from producers.simulator.run import simulate as write_files
+from producers.simulator.terminal import Folders
 
 
 def simulate(settings: Settings, arguments: Namespace) -> int:
@@ -14,13 +15,13 @@ def simulate(settings: Settings, arguments: Namespace) -> int:
     patients = Path(arguments.patients) if arguments.patients else None
     if patients and any(c.chart and c.chart.patients.resolve() == patients.resolve() for c in settings.clinics):
         raise WrongUseError(f"{patients}: is a configured patient list, which is never written")
-    summary = simulate_faces(
-        terminal.face,
+    summary = write_files(
+        Folders(terminal.face, terminal.res, terminal.req),
         institution_code=clinic.institution_codes[0],
         count=arguments.count,
         rate=arguments.rate,
         seed=arguments.seed,
-        patients=patients,
+        patients_path=patients,
     )
     lines = [f"wrote {len(summary.written)} files to {terminal.face}"]
     if patients:

@@ -4,7 +4,7 @@ from argparse import Namespace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Column, Connection, func, select
 
 from pipeline import parking
 from pipeline.cli.desk import Desk, as_text
@@ -12,7 +12,7 @@ from pipeline.custody import Custody, FileOutcome
 from pipeline.events import EdgeReported
 from pipeline.settings import Settings
 from pipeline.storage.schema import certificates, copies, edges, files
-from producers.terminal import ledger_summary
+from producers.terminal import custody_counts, ledger_path
 
 _EDGE_STATES = (Custody.SEEN, Custody.SPOOLED, Custody.CAPTURED)
 
@@ -27,8 +27,8 @@ def status(settings: Settings, arguments: Namespace) -> int:
 def gather(desk: Desk) -> dict[str, Any]:
     """Count everything; see design section 12 for the meaning of each key."""
     with desk.store.reading() as connection:
-        custody = dict(connection.execute(select(copies.c.custody, func.count()).group_by(copies.c.custody)).all())
-        outcomes = dict(connection.execute(select(files.c.outcome, func.count()).group_by(files.c.outcome)).all())
+        custody = _count_by(connection, copies.c.custody)
+        outcomes = _count_by(connection, files.c.outcome)
         parked = parking.counts(connection)
         certified = connection.scalar(select(func.count()).select_from(certificates)) or 0
         waiting = connection.scalar(
@@ -56,6 +56,11 @@ def gather(desk: Desk) -> dict[str, Any]:
     }
 
 
+def _count_by(connection: Connection, column: Column[str]) -> dict[str, int]:
+    rows = connection.execute(select(column, func.count()).group_by(column))
+    return {str(value): int(count) for value, count in rows}
+
+
 def _terminals(desk: Desk, reports: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
     """Ask each terminal's own ledger where it lies on this machine, else its last report."""
     several = len(desk.settings.clinics) > 1
@@ -64,16 +69,15 @@ def _terminals(desk: Desk, reports: dict[tuple[str, str], Any]) -> dict[str, dic
         for terminal in clinic.terminals:
             row = reports.get((clinic.id, terminal.id))
             report = EdgeReported.model_validate_json(row.report) if row else None
-            summary = ledger_summary(desk.settings, clinic.id, terminal.id)
-            states = summary.custody if summary else (report.custody if report else {})
-            edge = {state.value: states.get(state.value, 0) for state in _EDGE_STATES}
-            name = f"{clinic.id}/{terminal.id}" if several else terminal.id
-            found[name] = {
+            path = ledger_path(desk.settings.edge.state, clinic.id, terminal.id)
+            counted = custody_counts(path) if path.exists() else (report.custody if report else {})
+            states = {state.value: counted.get(state.value, 0) for state in _EDGE_STATES}
+            found[f"{clinic.id}/{terminal.id}" if several else terminal.id] = {
                 "last_seen": row.last_seen if row else None,
-                "backlog": sum(edge.values()),
+                "backlog": sum(states.values()),
                 "faults": list(report.faults) if report else [],
-                "states": edge,
-                "oldest": summary.oldest_seconds if summary else (report.oldest_seconds if report else 0.0),
+                "states": states,
+                "oldest": report.oldest_seconds if report and any(states.values()) else 0.0,
             }
     return found
 

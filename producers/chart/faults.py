@@ -13,6 +13,7 @@ class Fault(StrEnum):
     CLOCK = "clock"
     KEYS = "keys"
     UNREADABLE = "unreadable_message"
+    """Something came that this version cannot read, mostly because the centre is newer; stands until a restart."""
     PATIENTS_INVALID = "patients_invalid"
     PATIENTS_MISSING = "patients_missing"
     """There is no patient list to read; the last one stands."""

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
   UNIQUE (file_id, revision)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS deliveries_wanted ON deliveries (number) WHERE state = 'wanted';
+CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (state, wanted_at);
 CREATE TABLE IF NOT EXISTS delivered (
   file_id TEXT PRIMARY KEY,
   revision INTEGER NOT NULL,      -- the newest that had its effect
@@ -101,7 +102,7 @@ class Ledger:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
+            except sqlite3.OperationalError as error:
                 self._roll_back()
                 raise LedgerAwayError(type(error).__name__) from None
             except BaseException:

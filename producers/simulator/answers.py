@@ -6,7 +6,7 @@ are not public, would.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final
 
 from pipeline.oqs.codes import Validity
@@ -142,17 +142,3 @@ def receipt(frame: Frame, reception_number: str) -> bytes:
     """Say that a bulk request was taken (アップロード結果)."""
     body = leaves(("ReceptionNumber", reception_number), ("ReceptionDateTime", format_instant(frame.at)))
     return frame.write(frame.head(), body)
-
-
-def search_for(  # noqa: PLR0917 - the fields of a query in their order
-    insurer_number: str, symbol: str, number: str, branch_number: str, birthdate: date, limit: str = "1"
-) -> Search:
-    """Make the query that an answer nobody asked for repeats."""
-    return Search(
-        insurer_number=insurer_number,
-        symbol=symbol or None,
-        number=number,
-        branch_number=branch_number or None,
-        birthdate=format_day(birthdate),
-        limit_consent_flag=limit,
-    )

@@ -8,49 +8,20 @@ import io
 import os
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Final
 
+from pipeline.patient_row import COLUMNS, OPEN_DATE, PatientRow
 from producers.simulator.people import INSURED, Coverage, Person
 
-OPEN: Final = "9999-12-31"
 
-
-@dataclass(frozen=True, slots=True, repr=False)
-class ChartRow:
-    """One insurance of one patient; the fields are the columns of the list."""
-
-    patient_id: str
-    name: str
-    kana: str
-    birthdate: str
-    sex: str
-    postal_code: str
-    address: str
-    insurer_number: str
-    symbol: str
-    number: str
-    branch_number: str
-    relationship: str
-    burden_ratio: str
-    limit_class: str
-    limit_flag: str
-    valid_from: str
-    valid_to: str
-
-
-COLUMNS: Final = tuple(column.name for column in fields(ChartRow))
-
-
-def rows_of(person: Person) -> tuple[ChartRow, ...]:
+def rows_of(person: Person) -> tuple[PatientRow, ...]:
     """Write a person into the chart, nothing differing but the spelling."""
     return tuple(_row(person, coverage) for coverage in person.coverages)
 
 
-def _row(person: Person, coverage: Coverage) -> ChartRow:
-    return ChartRow(
+def _row(person: Person, coverage: Coverage) -> PatientRow:
+    return PatientRow(
         patient_id=person.patient_id,
         name=person.name,
         kana=person.kana,
@@ -76,15 +47,15 @@ def _ratio(coverage: Coverage) -> str:
 
 
 def _last_day(day: date | None) -> str:
-    return day.isoformat() if day else OPEN
+    return day.isoformat() if day else OPEN_DATE
 
 
-def write_rows(path: Path, rows: Iterable[ChartRow]) -> None:
+def write_rows(path: Path, rows: Iterable[PatientRow]) -> None:
     """Write the list so that a reader sees the old one or the whole new one."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(astuple(row) for row in rows)
+    writer.writerows([getattr(row, column) for column in COLUMNS] for row in rows)
     part = path.with_name(path.name + ".part")
     part.write_text(text.getvalue(), encoding="utf-8", newline="")
     os.replace(part, path)  # noqa: PTH105 - replaces on every system

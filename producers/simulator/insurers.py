@@ -18,7 +18,7 @@ class Insurer:
 
 
 def check_digit(digits: str) -> str:
-    """Compute the last digit of an insurer number (検証番号): weights 2 and 1 from the right, digits of products added."""
+    """Compute the last digit of an insurer number (検証番号): weights 2, 1 from the right, digits of products added."""
     total = 0
     for place, digit in enumerate(reversed(digits)):
         product = int(digit) * (2 - place % 2)

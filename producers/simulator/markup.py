@@ -6,11 +6,11 @@ not by their sense (oqs-interface section 3.0).
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import Final, Union
+from typing import Final
 from xml.sax.saxutils import escape
 from zlib import crc32
 
-Element = tuple[str, Union[str, Sequence["Element"]]]
+Element = tuple[str, str | Sequence["Element"]]
 Order = Callable[[Iterable[Element]], list[Element]]
 
 INDENT: Final = "    "

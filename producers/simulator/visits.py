@@ -10,10 +10,11 @@ from typing import Final
 
 from pipeline.oqs.codes import Validity
 from pipeline.oqs.eligibility import ConsentCategory
+from pipeline.patient_row import OPEN_DATE, PatientRow
 from producers.simulator import insurers, vocabulary
 from producers.simulator.cases import Case
 from producers.simulator.chance import chance
-from producers.simulator.chart_rows import ChartRow, rows_of
+from producers.simulator.chart_rows import rows_of
 from producers.simulator.people import FAMILY, FEMALE, INSURED, MALE, Person, Population
 
 Consents = dict[ConsentCategory, bool]
@@ -41,7 +42,7 @@ class Visit:
     at: int
     case: Case
     people: tuple[Person, ...]
-    chart: tuple[ChartRow, ...]
+    chart: tuple[PatientRow, ...]
     patient_id: str | None
     consents: Consents
     reference_number: str = ""
@@ -85,14 +86,14 @@ def _consents(case: Case, die: Random) -> Consents:
 _Shape = Callable[[Visit, Population], Visit]
 
 
-def _chart_with(visit: Visit, **changes: str) -> tuple[ChartRow, ...]:
-    return (replace(visit.chart[0], **changes), *visit.chart[1:])
+def _chart_with(visit: Visit, **changes: str) -> tuple[PatientRow, ...]:
+    return (visit.chart[0].model_copy(update=changes), *visit.chart[1:])
 
 
 def _insurance_mismatch(visit: Visit, population: Population) -> Visit:
     old = next(one for one in insurers.SOCIETIES if one is not visit.person.coverage.insurer)
     number = f"8{visit.at + 1}"
-    chart = _chart_with(visit, insurer_number=old.number, symbol="77", number=number, valid_to="9999-12-31")
+    chart = _chart_with(visit, insurer_number=old.number, symbol="77", number=number, valid_to=OPEN_DATE)
     del population
     # A registered number belongs to one insurance and does not come with the next (section 5.5).
     return replace(visit, chart=chart, reference_number="")
@@ -123,7 +124,7 @@ def _new_patient(visit: Visit, population: Population) -> Visit:
 
 def _double_chart(visit: Visit, population: Population) -> Visit:
     del population
-    second = replace(visit.chart[0], patient_id=f"9{visit.at:07d}")
+    second = visit.chart[0].model_copy(update={"patient_id": f"9{visit.at:07d}"})
     return replace(visit, chart=(*visit.chart, second), patient_id=None, reference_number="")
 
 

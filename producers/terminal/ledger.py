@@ -107,7 +107,7 @@ class Ledger:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
             self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -157,4 +157,5 @@ def custody_counts(path: Path) -> dict[str, int]:
     if not path.exists():
         return {}
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
-        return counts(db)
+        is_made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'counts'").fetchone()
+        return counts(db) if is_made else {}

@@ -20,9 +20,7 @@ TERMINALS = ("t1", "t2")
 
 
 def make_settings(root: Path) -> Settings:
-    terminals = [
-        {"id": name, **{part: root / name / part for part in ("face", "res", "req")}} for name in TERMINALS
-    ]
+    terminals = [{"id": name, **{part: root / name / part for part in ("face", "res", "req")}} for name in TERMINALS]
     clinics = [
         {"id": "c1", "institution_codes": ["9919000011"], "terminals": terminals},
         {"id": "c2", "institution_codes": ["9919000012"]},

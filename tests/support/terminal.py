@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 from pipeline.broker.embedded import EmbeddedBroker
@@ -29,6 +30,7 @@ from pipeline.topology import Binding, Exchange, QueueSpec, Topology, build
 from producers.terminal import TerminalRole, custody_counts, ledger_path
 from tests.support.eventually import eventually
 
+E = TypeVar("E", bound=Event)
 FACE = "OQSsiquc01res_face_9919000011{:020d}_20260512100804.xml"
 XML = '<?xml version="1.0" encoding="UTF-8"?><XmlMsg><MessageHeader/><MessageBody>{}</MessageBody></XmlMsg>'
 EAR = "test.ear"
@@ -56,8 +58,13 @@ class SteppingClock:
         return SystemClock().monotonic()
 
 
-def make_settings(root: Path, *, edge: dict[str, object] | None = None, terminal: dict[str, object] | None = None,
-                  centre: dict[str, object] | None = None) -> Settings:
+def make_settings(
+    root: Path,
+    *,
+    edge: dict[str, object] | None = None,
+    terminal: dict[str, object] | None = None,
+    centre: dict[str, object] | None = None,
+) -> Settings:
     places = {name: root / "oqs" / name for name in ("face", "res", "req")}
     for path in places.values():
         path.mkdir(parents=True, exist_ok=True)
@@ -157,16 +164,19 @@ class TerminalBench:
             self._ear.ack(arrived)
         return self.heard
 
-    def of(self, kind: type[Event]) -> list[Event]:
+    def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.listen() if type(event) is kind]
 
-    def wait_for(self, kind: type[Event], count: int = 1, seconds: float = 15.0) -> list[Event]:
-        return eventually(
-            lambda: found if len(found := self.of(kind)) >= count else None, seconds, kind.__name__
-        )
+    def wait_for(self, kind: type[E], count: int = 1, seconds: float = 15.0) -> list[E]:
+        def enough() -> list[E]:
+            found = self.of(kind)
+            return found if len(found) >= count else []
+
+        return eventually(enough, seconds, f"{count} {kind.__name__}")
 
     def captured(self, count: int = 1, seconds: float = 15.0) -> list[FileCaptured]:
         """Wait for this many different copies."""
+
         def copies() -> list[FileCaptured]:
             seen = {e.copy_id: e for e in self.listen() if isinstance(e, FileCaptured)}
             return list(seen.values()) if len(seen) >= count else []
@@ -185,7 +195,10 @@ class TerminalBench:
     def store(self, *captured: FileCaptured) -> None:
         now = self.clock.now()
         self.order(
-            *[FileStored(clinic="c001", edge="t1", file_id=e.file_id, copy_id=e.copy_id, stored_at=now) for e in captured]
+            *[
+                FileStored(clinic="c001", edge="t1", file_id=e.file_id, copy_id=e.copy_id, stored_at=now)
+                for e in captured
+            ]
         )
 
     def erasure(self, captured: FileCaptured, **changed: object) -> ErasureOrder:

@@ -80,10 +80,10 @@ def test_a_list_of_nobody_is_a_list() -> None:
         ("valid_from", "2020-4-1", "not_a_date"),
         ("sex", "F", "unknown_code"),
         ("sex", "4", "unknown_code"),
-        ("relationship", "3", "unknown_code"),
+        ("relationship", "9", "unknown_code"),
         ("burden_ratio", "30", "not_three_digits"),
         ("burden_ratio", "3割", "not_three_digits"),
-        ("limit_class", "1", "unknown_code"),
+        ("limit_class", "9", "unknown_code"),
         ("limit_flag", "ア", "unknown_code"),
         ("insurer_number", "国保", "not_a_number"),
         ("insurer_number", "123456789", "not_a_number"),
@@ -141,6 +141,7 @@ def test_a_file_still_being_written_or_of_another_kind_is_refused(content: bytes
 
 
 def test_a_list_cut_at_any_byte_never_yields_half_a_value() -> None:
+    # A cut before the last value of a row cannot be told from a blank one; two equal readings guard against that.
     whole = csv_of({}, {"patient_id": "2"})
     rows = read_patients(whole)
     for end in range(len(whole)):
@@ -148,7 +149,9 @@ def test_a_list_cut_at_any_byte_never_yields_half_a_value() -> None:
             read = read_patients(whole[:end])
         except PatientsInvalidError:
             continue
-        assert read == rows[: len(read)]
+        blank_end = [row.model_copy(update={"valid_to": ""}) for row in rows]
+        assert all(row in (rows[at], blank_end[at]) for at, row in enumerate(read))
+        assert read[:-1] == rows[: len(read)][:-1]
 
 
 def test_rows_survive_their_journey_and_show_nothing() -> None:

@@ -1,11 +1,16 @@
 """What is taken from the share, what is not, and what is left as it was."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from pipeline.events import FileCaptured, FileRefused, FileVanished
 from tests.support.eventually import eventually
-from tests.support.terminal import BenchMaker, content, face_name
+from tests.support.terminal import BenchMaker, TerminalBench, content, face_name
+
+
+def has_come_round(terminal: TerminalBench, since: float) -> bool:
+    return terminal.role is not None and terminal.role._ticks["capture"] > since
 
 
 def test_a_file_that_lay_there_before_the_start_is_captured_with_name_and_content_sealed(bench: BenchMaker) -> None:
@@ -56,7 +61,7 @@ def test_other_content_under_the_same_name_is_another_copy_and_the_first_has_van
     terminal.drop(1, content(2))
     copies = terminal.captured(2)
     assert len({event.file_id for event in copies}) == 2
-    assert [event.copy_id for event in terminal.wait_for(FileVanished)] == [first.copy_id]  # type: ignore[attr-defined]
+    assert [event.copy_id for event in terminal.wait_for(FileVanished)] == [first.copy_id]
 
 
 def test_a_file_that_returns_after_it_was_gone_is_another_copy_of_the_same_file(bench: BenchMaker) -> None:
@@ -91,7 +96,7 @@ def test_what_is_not_a_plain_small_file_is_refused_and_left_as_it_was(bench: Ben
     os.mkfifo(face / face_name(5))
     terminal.start()
     refused = terminal.wait_for(FileRefused, 5)
-    reasons = sorted(event.reason for event in refused)  # type: ignore[attr-defined]
+    reasons = sorted(event.reason for event in refused)
     assert reasons == ["linked", "linked", "not_regular", "not_regular", "too_large"]
     assert not terminal.of(FileCaptured)
     assert (victim.read_bytes(), twin.read_bytes()) == (content(7), content(8))
@@ -135,7 +140,7 @@ def test_a_copy_nobody_answers_is_published_again_and_no_more_once_stored(bench:
     terminal.drop(1)
     again = terminal.wait_for(FileCaptured, 2)
     assert len({event.id for event in again}) == 1
-    terminal.store(again[0])  # type: ignore[arg-type]
+    terminal.store(again[0])
     eventually(lambda: terminal.rows("SELECT next_publish_at FROM copies") == [(None,)])
 
 
@@ -149,7 +154,11 @@ def test_nothing_counts_as_gone_while_the_share_is_away(bench: BenchMaker, tmp_p
     eventually(lambda: terminal.role and "share_away" in terminal.role.snapshot().faults)
     # The empty folder that a lost mount uncovers.
     terminal.terminal.face.mkdir()
-    eventually(lambda: terminal.role and "share_away" in terminal.role.snapshot().faults)
+    for _ in range(5):
+        came_round_at = terminal.role._ticks["capture"]
+        eventually(partial(has_come_round, terminal, came_round_at))
+    assert "share_away" in terminal.role.snapshot().faults
+    assert terminal.custody() == {"stored": 1}
     terminal.terminal.face.rmdir()
     (tmp_path / "unmounted").rename(terminal.terminal.face)
     eventually(lambda: terminal.role and "share_away" not in terminal.role.snapshot().faults)

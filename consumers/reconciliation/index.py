@@ -1,0 +1,65 @@
+"""How is a sealed patient row found again without opening the list?
+
+Each row lies under keyed hashes, one namespace each: chart number, insurance, kana with birthdate, birthdate. What is
+found is a superset: it is opened, and `matching` decides in memory. The first character names the namespace, so that
+the store can count the patients of a list.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+from consumers.reconciliation.subject import Subject, is_late_elderly, is_medical_aid
+from pipeline.folding import OPEN_DAY, fold_day, fold_insurer, fold_kana, fold_symbol, without_zeros
+from pipeline.patient_row import PatientRow
+from pipeline.sealing import IdentityKey
+
+PATIENT_FIRST, PATIENT_AFTER = "p", "q"
+"""Hashes of chart numbers lie from `p` up to `q`, which is not included."""
+
+_INSURANCE, _KANA, _BIRTHDATE = "i", "k", "b"
+
+
+def row_hashes(identity: IdentityKey, row: PatientRow) -> frozenset[str]:
+    """Name everything a row is found by."""
+    found = {patient_key(identity, row.patient_id)}
+    found |= set(_insurance(identity, row.insurer_number, row.symbol, row.number))
+    born = fold_day(row.birthdate)
+    found |= set(_of_birth(identity, born, [fold_kana(row.kana)]))
+    return frozenset(found)
+
+
+def close_hashes(identity: IdentityKey, subject: Subject) -> frozenset[str]:
+    """Name what a subject is looked for by first: reference numbers, insurance, kana with birthdate."""
+    found = {patient_key(identity, number) for number in subject.reference_numbers}
+    found |= set(_insurance(identity, subject.insurer_number, subject.symbol, subject.number))
+    kanas = set(_of_birth(identity, subject.born, sorted(subject.folded_kanas)))
+    return frozenset(found | {name for name in kanas if name.startswith(_KANA)})
+
+
+def wide_hashes(identity: IdentityKey, subject: Subject) -> frozenset[str]:
+    """Name what somebody nobody else was found for is looked for by: the birthdate alone."""
+    return frozenset(_of_birth(identity, subject.born, []))
+
+
+def patient_key(identity: IdentityKey, patient_id: str) -> str:
+    return _key(identity, PATIENT_FIRST, patient_id)
+
+
+def _insurance(identity: IdentityKey, insurer: str | None, symbol: str | None, number: str | None) -> Iterator[str]:
+    folded, numbered = fold_insurer(insurer), without_zeros(fold_symbol(number))
+    if folded and numbered:
+        is_personal = is_late_elderly(insurer) or is_medical_aid(insurer)
+        series = "" if is_personal else without_zeros(fold_symbol(symbol))
+        yield _key(identity, _INSURANCE, folded, series, numbered)
+
+
+def _of_birth(identity: IdentityKey, born: date | None, kanas: list[str]) -> Iterator[str]:
+    if born is None or born == OPEN_DAY:
+        return
+    yield _key(identity, _BIRTHDATE, born.isoformat())
+    yield from (_key(identity, _KANA, kana, born.isoformat()) for kana in kanas if kana)
+
+
+def _key(identity: IdentityKey, namespace: str, *parts: str) -> str:
+    digest = identity.mac(f"index:{namespace}", *(part.encode() for part in parts))
+    return namespace + digest[1:]
