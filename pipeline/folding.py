@@ -120,6 +120,12 @@ def fold_day(text: str | None) -> date | None:
         return None
 
 
+def fold_birthdate(text: str | None) -> date | None:
+    """Read a birthdate; an open date is none, so that two people without one never share it."""
+    day = fold_day(text)
+    return None if day == OPEN_DAY else day
+
+
 def fold_ratio(text: str | None) -> str:
     """Fold a burden ratio (負担割合) to three digits of percent."""
     plain = _plain(text).lstrip("0")

@@ -5,7 +5,7 @@ that neither twins on one card nor two people of one name share it. A change of 
 grant is then asked for again rather than lent to somebody.
 """
 
-from pipeline.folding import OPEN_DAY, fold_branch, fold_day, fold_insurer, fold_kana, fold_symbol, without_zeros
+from pipeline.folding import fold_birthdate, fold_branch, fold_insurer, fold_kana, fold_symbol, without_zeros
 from pipeline.sealing import IdentityKey
 
 
@@ -23,9 +23,9 @@ def person_hash(  # noqa: PLR0917 - in the order of an insurance card
     None when too little is known to tell two people apart: no insurer, number or birthdate, or neither kana nor
     branch number (twins on one card differ by nothing else).
     """
-    insurer, folded_number, born = fold_insurer(insurer_number), fold_symbol(number), fold_day(birthdate)
+    insurer, folded_number, born = fold_insurer(insurer_number), fold_symbol(number), fold_birthdate(birthdate)
     folded_kana, branch = fold_kana(kana), fold_branch(branch_number)
-    if not insurer or not folded_number or born is None or born == OPEN_DAY or not (folded_kana or branch):
+    if not insurer or not folded_number or born is None or not (folded_kana or branch):
         return None
     parts = (
         insurer,

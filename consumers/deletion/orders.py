@@ -27,7 +27,7 @@ MOST: Final = 500
 CENTRE_PRECONDITIONS: Final = ("C3", "C5", "C6")
 REQUIRED: Final[Mapping[FileOutcome, tuple[Role, ...]]] = {
     FileOutcome.DELIVERED: (Role.PARSING, Role.RECONCILIATION, Role.CONSENT, Role.FORWARDING),
-    FileOutcome.NOT_DUE: (Role.PARSING,),
+    FileOutcome.NOT_DUE: (Role.PARSING, Role.CONSENT),
     FileOutcome.REJECTED: (Role.PARSING,),
 }
 """The receipts that must be in before a copy may go (C5, design section 7)."""

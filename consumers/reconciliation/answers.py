@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumers.reconciliation.subject import Entry, Subject
-from pipeline.folding import fold_branch, fold_day, fold_insurer, fold_kana, fold_symbol, same_symbol
+from pipeline.folding import fold_birthdate, fold_branch, fold_insurer, fold_kana, fold_symbol, same_symbol
 from pipeline.request_row import RequestDetail
 
 
@@ -36,7 +36,7 @@ def same_person(asked: Asked, entry: Entry) -> bool:
     by card may differ (a typing error met a stranger): that is `suspicious_card`, not a foreign answer.
     """
     request, subject = asked.request, entry.subject
-    born, asked_kana = fold_day(request.birthdate), fold_kana(request.kana)
+    born, asked_kana = fold_birthdate(request.birthdate), fold_kana(request.kana)
     if None not in (born, subject.born) and born != subject.born:
         return False
     if asked_kana and subject.folded_kanas:
@@ -48,7 +48,7 @@ def same_person(asked: Asked, entry: Entry) -> bool:
 
 
 def _is_other_query(request: RequestDetail, echo: Subject) -> bool:
-    born = fold_day(request.birthdate)
+    born = fold_birthdate(request.birthdate)
     return _is_other_insurance(request, echo) or (None not in (born, echo.born) and born != echo.born)
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from consumers.reconciliation.subject import Subject, is_late_elderly, is_medical_aid
 from pipeline.folding import (
     UNWRITABLE,
+    fold_birthdate,
     fold_branch,
     fold_day,
     fold_insurer,
@@ -95,7 +96,7 @@ class Patient:
     @cached_property
     def born(self) -> date | None:
         """Birthdate; unknown where the rows disagree, so that nobody is ever matched by one of them."""
-        days = {fold_day(insurance.row.birthdate) for insurance in self.insurances}
+        days = {fold_birthdate(insurance.row.birthdate) for insurance in self.insurances}
         return days.pop() if len(days) == 1 else None
 
     @cached_property

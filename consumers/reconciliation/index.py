@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from consumers.reconciliation.subject import Subject, is_late_elderly, is_medical_aid
-from pipeline.folding import OPEN_DAY, fold_day, fold_insurer, fold_kana, fold_symbol, without_zeros
+from pipeline.folding import fold_birthdate, fold_insurer, fold_kana, fold_symbol, without_zeros
 from pipeline.patient_row import PatientRow
 from pipeline.sealing import IdentityKey
 
@@ -23,7 +23,7 @@ def row_hashes(identity: IdentityKey, row: PatientRow) -> frozenset[str]:
     """Name everything a row is found by."""
     found = {patient_key(identity, row.patient_id)}
     found |= set(_insurance(identity, row.insurer_number, row.symbol, row.number))
-    born = fold_day(row.birthdate)
+    born = fold_birthdate(row.birthdate)
     found |= set(_of_birth(identity, born, [fold_kana(row.kana)]))
     return frozenset(found)
 
@@ -54,7 +54,7 @@ def _insurance(identity: IdentityKey, insurer: str | None, symbol: str | None, n
 
 
 def _of_birth(identity: IdentityKey, born: date | None, kanas: list[str]) -> Iterator[str]:
-    if born is None or born == OPEN_DAY:
+    if born is None:
         return
     yield _key(identity, _BIRTHDATE, born.isoformat())
     yield from (_key(identity, _KANA, kana, born.isoformat()) for kana in kanas if kana)

@@ -25,6 +25,7 @@ from pipeline.keyring import Keyring
 from pipeline.results import ResultDetail
 from pipeline.sealing import KeyClass, Opener, Sealer
 from pipeline.storage.schema import decisions, files, patient_hashes, patients
+from pipeline.verdicts import read_codes
 
 CONFIRM, REOPEN = "confirm", "reopen"
 
@@ -167,8 +168,7 @@ class _Review:
         entry = file.case.entries[row.result]
         if patient is not None:
             return conclude(entry, Finding(patient))
-        before = conclude(entry, Finding())
-        return Decided(before.subject, held, before.verdicts, needs_review=False)
+        return Decided(entry.subject, held, read_codes(row.verdicts), needs_review=False)
 
     def was_reopened(self, file: FileFacts, row: Row[Any]) -> bool:
         own = (decisions.c.file_id == file.file_id) & (decisions.c.result == row.result)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
-from pipeline.folding import fold_day, fold_insurer, fold_kana, fold_name, fold_sex
+from pipeline.folding import fold_birthdate, fold_day, fold_insurer, fold_kana, fold_name, fold_sex
 from pipeline.oqs.answers import Answer, Layer, Person, answer_of, people
 from pipeline.oqs.codes import CardClassification, LimitChanged, LimitConsent, ReferenceClassification, Validity
 from pipeline.oqs.eligibility import EligibilityResult, Search
@@ -69,7 +69,7 @@ class Subject:
 
     @cached_property
     def born(self) -> date | None:
-        return fold_day(self.birthdate)
+        return fold_birthdate(self.birthdate)
 
     @cached_property
     def folded_names(self) -> frozenset[str]:

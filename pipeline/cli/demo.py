@@ -152,7 +152,7 @@ def _show(arguments: Namespace, rows: list[dict[str, Any]], proof: Proof, second
         return
     show_list(rows)
     for line in proof.lines():
-        out.print(line, highlight=False, markup=False)
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     out.print(f"{seconds:.1f} s", highlight=False)
 
 

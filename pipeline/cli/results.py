@@ -28,6 +28,21 @@ COLUMNS = {
     "needs_review": "要確認",
 }
 
+SUBJECT = 80
+"""Length of a subject in the access log."""
+
+_WHY = {
+    "unknown_file": "there is no such file",
+    "unknown_result": "the file has no such result",
+    "which_result": "the file has several results: name one as FILE_ID#RESULT, from 0",
+    "not_reconciled": "there is no patient list yet, so nothing can be decided",
+    "patient_needed": "nobody was matched: say who it is with --patient",
+    "not_on_list": "--patient: is not on the current patient list",
+    "rejected": "the file was rejected",
+    "foreign_answer": "the answer names another person than was asked for",
+    "unreadable": "the file has no record that could be decided on",
+}
+
 
 def results(settings: Settings, arguments: Namespace) -> int:
     with Desk(settings, arguments).closing() as desk:
@@ -105,28 +120,19 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
 
 def _decide(desk: Desk, arguments: Namespace) -> int:
     staff = desk.required_staff()
-    file_id, _, number = arguments.result.partition("#")
-    if number and not number.isdigit():
-        raise WrongUseError(f"{arguments.result}: after # stands the number of a result, from 0")
+    decision = review.Decision(staff.id, arguments.reason, desk.now)
+    repeat = timedelta(seconds=desk.settings.centre.republish_seconds)
     try:
         with desk.store.transaction() as connection:
-            decide = review.confirm if arguments.action == "confirm" else review.reopen
-            event = decide(
-                connection,
-                desk.settings,
-                desk.keyring,
-                file_id=file_id,
-                result=int(number) if number else None,
-                patient_id=arguments.patient,
-                staff=staff.id,
-                reason=arguments.reason,
-                now=desk.now,
-            )
-            repeat = timedelta(seconds=desk.settings.centre.republish_seconds)
+            if arguments.action == "confirm":
+                event = review.confirm(connection, desk.keyring, arguments.result, decision, arguments.patient)
+            else:
+                event = review.reopen(connection, desk.keyring, arguments.result, decision)
             outbox.add(connection, Role.RECONCILIATION, [(event, None)], desk.now, repeat)
     except review.ReviewError as error:
-        desk.log_access(f"results.{arguments.action}", file_id, "refused")
-        raise WrongUseError(str(error)) from None
-    desk.log_access(f"results.{arguments.action}", arguments.result)
-    desk.say({"file_id": file_id, "action": arguments.action}, [f"{arguments.action}: {arguments.result}"])
+        desk.log_access(f"results.{arguments.action}", arguments.result[:SUBJECT], "refused")
+        raise WrongUseError(_WHY.get(error.reason, error.reason)) from None
+    desk.log_access(f"results.{arguments.action}", arguments.result[:SUBJECT])
+    done = {"file_id": event.file_id, "revision": event.revision, "needs_review": event.needs_review}
+    desk.say({"action": arguments.action, **done}, [f"{arguments.action}: {arguments.result}"])
     return 0

@@ -5,7 +5,7 @@ is remembered for ever, so that a repeated order has no second effect.
 """
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,7 +14,10 @@ from pipeline.events import DeliveryDone, DeliveryRefused, DeliveryWanted
 from pipeline.topology import CHART_EDGE
 from producers.chart import outgoing
 from producers.chart.ledger import Ledger
-from producers.chart.port import ChartRefusedError, Receipt, delivery_key
+from producers.chart.port import Receipt, delivery_key
+
+BATCH_BYTES = 16 << 20
+"""How much one worker takes into memory at once; a single delivery may be larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,7 @@ class Deliveries:
             " ORDER BY number LIMIT ?"
         )
         with self._ledger.transaction() as transaction:
-            return [
-                Wanted(number, file_id, revision, sealed, cause, trace, datetime.fromisoformat(at))
-                for number, file_id, revision, sealed, cause, trace, at in transaction.execute(
-                    query, (_array(busy), most)
-                )
-            ]
+            return list(_within_memory(transaction.execute(query, (_array(busy), most))))
 
     def delivered(self, file_ids: Sequence[str]) -> dict[str, Delivered]:
         """Say what the chart has of these files."""
@@ -186,8 +184,13 @@ class Deliveries:
         )
 
 
-def refusal(fault: ChartRefusedError, wanted: Wanted) -> Refused:
-    return Refused(wanted, fault.reason)
+def _within_memory(rows: Iterable[tuple[int, str, int, bytes, str, str, str]]) -> Iterator[Wanted]:
+    size = 0
+    for number, file_id, revision, sealed, cause, trace, at in rows:
+        yield Wanted(number, file_id, revision, sealed, cause, trace, datetime.fromisoformat(at))
+        size += len(sealed)
+        if size >= BATCH_BYTES:
+            return
 
 
 def _answer(event: DeliveryDone | DeliveryRefused, wanted: Wanted, now: datetime) -> Envelope:

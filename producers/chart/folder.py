@@ -20,13 +20,14 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from pipeline.sealing import IdentityKey
+from producers.chart.flush import flush_files
 from producers.chart.port import ChartAwayError, ChartDelivery, ChartRefusedError, Receipt
 
 RECORD_SUFFIX = ".json"
@@ -137,19 +138,25 @@ class FolderChart:
 
     def _fill(self, folder: int, accepted: Sequence[ChartDelivery], stages: Mapping[str, Stage]) -> None:
         try:
-            for one in accepted:
-                stage = stages[one.key]
-                if stage.original_temporary and one.content.original is not None:
-                    _write(folder, stage.original_temporary, one.content.original)
-                    self._after("original written")
-                _write(folder, stage.record_temporary, _record_bytes(one))
-                self._after("record written")
+            with ExitStack() as files:
+                flush_files(folder, [file.fileno() for file in self._written(folder, accepted, stages, files)])
             os.fsync(folder)
         except OSError:
             # A full disk must not stay full with what we could not finish.
             for stage in stages.values():
                 self._remove(folder, stage)
             raise
+
+    def _written(
+        self, folder: int, accepted: Sequence[ChartDelivery], stages: Mapping[str, Stage], files: ExitStack
+    ) -> Iterator[BinaryIO]:
+        for one in accepted:
+            stage = stages[one.key]
+            if stage.original_temporary and one.content.original is not None:
+                yield files.enter_context(_write(folder, stage.original_temporary, one.content.original))
+                self._after("original written")
+            yield files.enter_context(_write(folder, stage.record_temporary, _record_bytes(one)))
+            self._after("record written")
 
     def _show(self, folder: int, stages: Mapping[str, Stage]) -> None:
         """Give every staged file its final name, unless it has had it already; records last."""
@@ -218,13 +225,18 @@ def _record_bytes(one: ChartDelivery) -> bytes:
     return json.dumps(one.content.record, ensure_ascii=False).encode()
 
 
-def _write(folder: int, name: str, content: bytes) -> None:
+def _write(folder: int, name: str, content: bytes) -> BinaryIO:
     # Readable as the umask says: the chart's program often runs as another user.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with os.fdopen(os.open(name, flags, 0o666, dir_fd=folder), "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
+    out = os.fdopen(os.open(name, flags, 0o666, dir_fd=folder), "wb", buffering=0)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[out.write(left) :]
+    except OSError:
+        out.close()
+        raise
+    return out
 
 
 def _rename(folder: int, temporary: str, name: str) -> None:

@@ -22,7 +22,7 @@ from producers.chart.part import Pause
 from producers.chart.port import ChartAwayError, ChartDelivery, ChartPort, ChartRefusedError, Receipt
 
 LOG = logging.getLogger("onshi.chart")
-BATCH = 32
+BATCH = 100
 IDLE_SECONDS = 0.5
 AWAY_SECONDS = 0.2
 

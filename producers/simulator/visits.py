@@ -95,8 +95,8 @@ def _insurance_mismatch(visit: Visit, population: Population) -> Visit:
     number = f"8{visit.at + 1}"
     chart = _chart_with(visit, insurer_number=old.number, symbol="77", number=number, valid_to=OPEN_DATE)
     del population
-    # A registered number belongs to one insurance and does not come with the next (section 5.5).
-    return replace(visit, chart=chart, reference_number="")
+    # Kana and birthdate alone only make a candidate; with the registered number besides, the patient is sure.
+    return replace(visit, chart=chart, patient_id=visit.patient_id if visit.reference_number else None)
 
 
 def _limit_mismatch(visit: Visit, population: Population) -> Visit:
@@ -107,7 +107,7 @@ def _limit_mismatch(visit: Visit, population: Population) -> Visit:
 
 def _name_mismatch(visit: Visit, population: Population) -> Visit:
     del population
-    person = replace(visit.person, name=visit.person.name[:-1] + "●")
+    person = replace(visit.person, name=visit.person.name[:-1] + "子子")
     return replace(visit, people=(person,))
 
 
@@ -130,12 +130,13 @@ def _double_chart(visit: Visit, population: Population) -> Visit:
 
 def _reference_conflict(visit: Visit, population: Population) -> Visit:
     # The first visit is always a plain one, so that patient is surely in the chart.
-    return replace(visit, reference_number=population.people[0].patient_id)
+    return replace(visit, reference_number=population.people[0].patient_id, patient_id=None)
 
 
 def _identity_mismatch(visit: Visit, population: Population) -> Visit:
     del population
-    return replace(visit, chart=_chart_with(visit, sex=FEMALE if visit.person.sex == MALE else MALE))
+    other = FEMALE if visit.person.sex == MALE else MALE
+    return replace(visit, chart=_chart_with(visit, sex=other), patient_id=None)
 
 
 def _twins(visit: Visit, population: Population) -> Visit:

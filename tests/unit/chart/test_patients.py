@@ -1,6 +1,7 @@
 """A patient list goes up whole, once, and only when it has settled and is well formed."""
 
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pipeline.broker.embedded import EmbeddedBroker
@@ -8,9 +9,12 @@ from pipeline.contents import patients_context
 from pipeline.events import EdgeReported, PatientsChanged
 from pipeline.keyring import Keyring
 from pipeline.patient_row import COLUMNS, PatientRow, rows_from_bytes
-from pipeline.sealing import Opener
+from pipeline.sealing import KeyClass, Opener
 from pipeline.settings import Settings
-from tests.support.chart import CLINIC, Heard, open_embedded, running
+from producers.chart.faults import Faults
+from producers.chart.ledger import Ledger
+from producers.chart.patients import LastList, Patients
+from tests.support.chart import CLINIC, NOW, Heard, open_embedded, running
 from tests.support.eventually import eventually
 
 
@@ -122,3 +126,48 @@ def test_a_list_still_being_written_is_waited_for(
             os.fsync(out.fileno())
         parts = eventually(lambda: (p := lists.of(PatientsChanged)) and p[-1].rows == 200 and p)
     assert len(patients_in(parts[-1:], keyring)) == 200
+
+
+class Hand:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def test_two_identical_readings_count_only_when_the_settling_time_lies_between(
+    settings: Settings, keyring: Keyring, tmp_path: Path
+) -> None:
+    clock, ledger = Hand(), Ledger(tmp_path / "ledger.db")
+    last = LastList(ledger)
+    patients = Patients(
+        clinic=CLINIC,
+        path=tmp_path / "patients.csv",
+        scan_seconds=2.0,
+        settle_seconds=5.0,
+        identity=keyring.identity(CLINIC),
+        standing_key=lambda: keyring.epoch_key(CLINIC, KeyClass.STANDING, NOW),
+        last=last,
+        clock=clock,
+        faults=Faults(),
+    )
+    put(tmp_path, list_of("1"))
+    for advance in (0.0, 2.0, 2.0):
+        clock.seconds += advance
+        patients.step()
+        assert last.mac() is None
+    put(tmp_path, list_of("1", "2"))
+    for advance in (1.0, 4.9):
+        clock.seconds += advance
+        patients.step()
+        assert last.mac() is None
+    clock.seconds += 0.1
+    patients.step()
+    assert last.mac() == keyring.identity(CLINIC).mac("content", list_of("1", "2"))
+    ledger.close()

@@ -266,6 +266,8 @@ def test_period_is_held_to_the_rules(start: str | None, end: str, count: int, cl
 
 def test_registered_number_comes_back_with_the_next_answer(desk: Desk) -> None:
     person = _visit(desk.terminal, Case.INSURANCE_MISMATCH).person
+    before = desk.ask(MessageKind.ELIGIBILITY, [], _search(person))
+    assert "K777" not in people(before)[0].reference_numbers
     done = desk.ask(MessageKind.REGISTRATION, [], _registration(person, "K777"))
     assert isinstance(done, RegistrationRecord)
     assert answer_of(done).layer is Layer.OK
