@@ -107,7 +107,7 @@ def _limit_mismatch(visit: Visit, population: Population) -> Visit:
 
 def _name_mismatch(visit: Visit, population: Population) -> Visit:
     del population
-    person = replace(visit.person, name=visit.person.name[:-1] + "子子")
+    person = replace(visit.person, name=visit.person.name[:-1] + "●")
     return replace(visit, people=(person,))
 
 

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from consumers.consent import Consent
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.oqs.names import MessageKind
@@ -111,3 +113,10 @@ def test_superseded_grant_is_not_announced(centre: Centre) -> None:
     arrive(centre, [granted(NOW, NOW + DAY)])
     arrive(centre, [refused()], NOW + MINUTE)
     assert centre.due(_consent(centre), NOW + 2 * DAY) == []
+
+
+@pytest.mark.parametrize("hours", [(3, 2, 4), (4, 3, 2), (2, 3, 4)])
+def test_of_two_limits_for_one_consent_the_earlier_counts_in_any_order(centre: Centre, hours: tuple[int, ...]) -> None:
+    for each in hours:
+        arrive(centre, [granted(NOW, NOW + timedelta(hours=each))])
+    assert centre.row(standings)["until"] == NOW + timedelta(hours=2)

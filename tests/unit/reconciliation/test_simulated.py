@@ -12,7 +12,7 @@ from pipeline.oqs.parse import parse
 from producers.simulator import cases
 from producers.simulator.chance import chance
 from producers.simulator.face_file import face_name, render_face
-from producers.simulator.markup import Order
+from producers.simulator.markup import hash_order
 from producers.simulator.people import Population
 from producers.simulator.visits import Visit, visits_of
 
@@ -33,7 +33,7 @@ def _check(visit: Visit) -> None:
     die = chance(7, "render", visit.at)
     name = parse_name(face_name(CODE, NOW, die))
     assert name is not None
-    record = parse(name, render_face(visit, CODE, NOW, die, Order.HASHED))
+    record = parse(name, render_face(visit, CODE, NOW, die, hash_order(7)))
     decided = decide_file(Case(entries(record), CHART))
     assert isinstance(decided, tuple)
     assert cases.agrees(visit.case, [row.verdicts for row in decided]), [row.verdicts for row in decided]
