@@ -67,7 +67,10 @@ class FileVanished(CopyEvent):
 
 
 class ErasureFailed(CopyEvent):
-    """The copy still lies there. `reason` groups: changed, linked, held, clock, permission, share_away, too_young."""
+    """The copy still lies there.
+
+    `reason` groups: changed, linked, held, clock, permission, share_away, too_young, rescue, unproven, unknown, io.
+    """
 
     subject, verb, exchange = "erasure", "failed", Exchange.INTAKE
     reason: str
@@ -113,7 +116,10 @@ class RequestPlaced(RequestEvent):
 
 
 class RequestRefused(RequestEvent):
-    """The terminal did not place it. `reason`: expired, window, clock, answer_exists, name_taken, folder."""
+    """The terminal did not place it.
+
+    `reason` groups: expired, window, clock, answer_exists, name_taken, folder, unreadable.
+    """
 
     subject, verb, exchange = "request", "refused", Exchange.INTAKE
     reason: str

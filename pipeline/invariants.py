@@ -123,6 +123,8 @@ def _standing_not_newest() -> Select[Any]:
             grants.c.person_hash == standings.c.person_hash,
             grants.c.category == standings.c.category,
             grants.c.source == standings.c.source,
+            # A grant in a vendor's spelling stands in the ledger but permits nothing.
+            or_(grants.c.may_request, ~grants.c.granted),
         )
         .scalar_subquery()
     )

@@ -70,6 +70,11 @@ class RabbitNode:
         self._epmd = _child(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], self._env, self._base)
         atexit.register(self.close)
 
+    @property
+    def directory(self) -> Path:
+        """Where everything the node writes lies."""
+        return self._base
+
     def url(self, vhost: str = "/") -> str:
         return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 
