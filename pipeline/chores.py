@@ -23,6 +23,7 @@ from pipeline.topology import parked_queue
 LOG = logging.getLogger("onshi.runner")
 EVERY_SECONDS = 1.0
 REPEAT_EVERY_SECONDS = 30.0
+PURGE_EVERY_SECONDS = 600.0
 
 
 class Chores:
@@ -42,6 +43,7 @@ class Chores:
         self._sent: list[str] = []
         self._last = 0.0
         self._last_repeat = 0.0
+        self._last_purge = 0.0
 
     def open(self, publisher: Publisher) -> None:
         self._publisher = publisher
@@ -77,6 +79,10 @@ class Chores:
         if time.monotonic() - self._last_repeat >= REPEAT_EVERY_SECONDS:
             self._last_repeat = time.monotonic()
             self._repeat()
+        if time.monotonic() - self._last_purge >= PURGE_EVERY_SECONDS:
+            self._last_purge = time.monotonic()
+            with self._store.transaction() as connection:
+                outbox.purge(connection, self._role, self._clock.now())
 
     def _drain_lot(self) -> None:
         assert self._lot is not None

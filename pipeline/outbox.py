@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, exists, select, update
 
 from pipeline.envelope import Envelope, WireEvent, enclose, write
 from pipeline.events import DeliveryWanted, Event, RecordParsed, RecordReconciled
@@ -21,6 +21,8 @@ HEALED: frozenset[str] = frozenset(event.type_name() for event in (RecordParsed,
 """Facts that are published again while their file is not final."""
 LATER = timedelta(hours=1)
 """How long after the first repetition the next ones come."""
+KEPT = timedelta(days=14)
+"""How long what was sent is kept: longer than a terminal's spool, from which a cause may come again."""
 LEFT_AFTER = timedelta(seconds=5)
 """How long a row may wait for its own runner before any runner sends it."""
 
@@ -127,3 +129,16 @@ def _wire(row: Row[tuple[object, ...]]) -> WireEvent:
         correlation=row.correlation,
         traceparent=row.traceparent,
     )
+
+
+def purge(connection: Connection, role: Role, now: datetime, most: int = 2000) -> int:
+    """Delete this role's rows that were sent long ago and speak of nothing open; returns how many.
+
+    A cause may come again within `KEPT`, and then what it led to is sent again, so rows are kept that long.
+    """
+    is_open = exists().where(files.c.file_id == outbox.c.correlation, files.c.settled_at.is_(None))
+    old = (outbox.c.consumer == role.value) & (outbox.c.sent_at < now - KEPT) & ~is_open
+    ids = list(connection.scalars(select(outbox.c.event_id).where(old).limit(most)))
+    for start in range(0, len(ids), 500):
+        connection.execute(delete(outbox).where(outbox.c.event_id.in_(ids[start : start + 500])))
+    return len(ids)

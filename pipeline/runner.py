@@ -164,7 +164,7 @@ class Runner:
         return unit
 
     def _groups(self, units: Sequence[_Unit]) -> Iterator[list[tuple[_Unit, Envelope, Any]]]:
-        """Prepare every event; split where two of one key would share a batch."""
+        """Prepare every event; split where one event twice, or two of one key, would share a batch."""
         group: list[tuple[_Unit, Envelope, Any]] = []
         keys: set[Any] = set()
         for unit in units:
@@ -174,12 +174,12 @@ class Runner:
                 except Exception as error:  # noqa: BLE001 - whatever it is, this one event has an owner now
                     self._fail(unit, envelope, error)
                     continue
-                key = self._consumer.key(prepared)
-                if key in keys or len(group) >= self._batch:
+                own = {("event", envelope.id), ("key", self._consumer.key(prepared))}
+                if own & keys or len(group) >= self._batch:
                     yield group
                     group, keys = [], set()
                 group.append((unit, envelope, prepared))
-                keys.add(key)
+                keys |= own
         if group:
             yield group
 

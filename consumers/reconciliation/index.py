@@ -8,7 +8,7 @@ the store can count the patients of a list.
 from collections.abc import Iterator
 from datetime import date
 
-from consumers.reconciliation.subject import Subject, is_late_elderly, is_medical_aid
+from consumers.reconciliation.subject import Subject
 from pipeline.folding import fold_birthdate, fold_insurer, fold_kana, fold_symbol, without_zeros
 from pipeline.patient_row import PatientRow
 from pipeline.sealing import IdentityKey
@@ -22,7 +22,7 @@ _INSURANCE, _KANA, _BIRTHDATE = "i", "k", "b"
 def row_hashes(identity: IdentityKey, row: PatientRow) -> frozenset[str]:
     """Name everything a row is found by."""
     found = {patient_key(identity, row.patient_id)}
-    found |= set(_insurance(identity, row.insurer_number, row.symbol, row.number))
+    found |= set(_insurance(identity, row.insurer_number, row.number))
     born = fold_birthdate(row.birthdate)
     found |= set(_of_birth(identity, born, [fold_kana(row.kana)]))
     return frozenset(found)
@@ -31,7 +31,7 @@ def row_hashes(identity: IdentityKey, row: PatientRow) -> frozenset[str]:
 def close_hashes(identity: IdentityKey, subject: Subject) -> frozenset[str]:
     """Name what a subject is looked for by first: reference numbers, insurance, kana with birthdate."""
     found = {patient_key(identity, number) for number in subject.reference_numbers}
-    found |= set(_insurance(identity, subject.insurer_number, subject.symbol, subject.number))
+    found |= set(_insurance(identity, subject.insurer_number, subject.number))
     kanas = set(_of_birth(identity, subject.born, sorted(subject.folded_kanas)))
     return frozenset(found | {name for name in kanas if name.startswith(_KANA)})
 
@@ -45,12 +45,11 @@ def patient_key(identity: IdentityKey, patient_id: str) -> str:
     return _key(identity, PATIENT_FIRST, patient_id)
 
 
-def _insurance(identity: IdentityKey, insurer: str | None, symbol: str | None, number: str | None) -> Iterator[str]:
+def _insurance(identity: IdentityKey, insurer: str | None, number: str | None) -> Iterator[str]:
+    # Without the symbol: some insurances have none, and a superset is wanted.
     folded, numbered = fold_insurer(insurer), without_zeros(fold_symbol(number))
     if folded and numbered:
-        is_personal = is_late_elderly(insurer) or is_medical_aid(insurer)
-        series = "" if is_personal else without_zeros(fold_symbol(symbol))
-        yield _key(identity, _INSURANCE, folded, series, numbered)
+        yield _key(identity, _INSURANCE, folded, numbered)
 
 
 def _of_birth(identity: IdentityKey, born: date | None, kanas: list[str]) -> Iterator[str]:

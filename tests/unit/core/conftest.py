@@ -10,9 +10,10 @@ from pipeline.storage import Store, open_store
 from pipeline.topology import Edge, build
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/onshi.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    is_sqlite = request.param == "sqlite"
+    opened = open_store(f"sqlite:///{tmp_path}/onshi.db" if is_sqlite else request.getfixturevalue("postgresql_url"))
     opened.make_schema()
     yield opened
     opened.close()

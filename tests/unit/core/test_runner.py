@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, func, select, update
@@ -21,7 +22,7 @@ from pipeline.fuse import MOST_IN_A_ROW
 from pipeline.outcome import Outcome
 from pipeline.runner import Runner
 from pipeline.storage import Store
-from pipeline.storage.schema import inbox, parked
+from pipeline.storage.schema import decisions, inbox, parked
 from pipeline.storage.schema import outbox as outbox_table
 from pipeline.topology import Edge, Role, Tier, orders_queue, retry_queue, work_queue
 from tests.support.eventually import eventually
@@ -76,7 +77,12 @@ class Answering(Consumer[FileCaptured, None]):
         return Outcome("stored", (answer,), (prepared.copy_id,), self.park.get(prepared.copy_id))
 
     def apply(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
-        self.applied.extend(str(write_) for outcome in outcomes for write_ in outcome.writes)
+        done = [str(write_) for outcome in outcomes for write_ in outcome.writes]
+        self.applied.extend(done)
+        # Rows without a natural key: an effect that happens twice is seen twice.
+        about = {"file_id": "f", "result": 0, "clinic": "c001", "staff": "s", "sealed_reason": b"", "at": now}
+        for copy_id in done:
+            connection.execute(decisions.insert().values(decision_id=str(uuid4()), action=copy_id[:10], **about))
 
 
 @pytest.fixture
@@ -252,6 +258,19 @@ def test_a_consumer_that_parks_everything_stops_and_keeps_the_rest_in_its_queue(
     assert held_back + len(parked_reasons(store)) == len(names)
 
 
+def test_two_instances_share_a_queue_and_each_event_has_one_effect(store, broker) -> None:
+    first, second = Answering(), Answering()
+    with running(first, store, broker), running(second, store, broker):
+        for _ in range(3):
+            send(broker, *(captured(f"c{n}") for n in range(60)))
+        eventually(lambda: broker.depth(work_queue(Role.PARSING)) == 0)
+        eventually(lambda: count(store, select(func.count()).select_from(inbox)) == 60)
+    with store.reading() as connection:
+        effects = list(connection.scalars(select(decisions.c.action)))
+    assert sorted(effects) == sorted(f"c{n}" for n in range(60))
+    assert parked_reasons(store) == {}
+
+
 def test_two_events_of_one_key_never_share_a_batch(store, broker) -> None:
     class OneKey(Answering):
         def key(self, prepared: FileCaptured) -> str:
@@ -284,3 +303,34 @@ def test_an_open_file_is_spoken_of_again_and_a_finished_one_is_not(store) -> Non
         assert [event.correlation for event in again] == ["open"]
         assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=30)) == []
         assert len(outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=80))) == 1
+
+
+def test_what_was_sent_long_ago_is_purged_unless_its_file_is_still_open(store) -> None:
+    from pipeline.storage.schema import files  # noqa: PLC0415
+
+    about = {
+        "clinic": "c001",
+        "terminal": "t1",
+        "kind": "face",
+        "outcome": "delivered",
+        "revision": 1,
+        "suffix": ".xml",
+    }
+    times = {"captured_at": NOW, "stored_at": NOW}
+    events = [
+        FileStored(clinic="c001", edge="t1", file_id=name, copy_id=name, stored_at=NOW) for name in ("open", "settled")
+    ]
+    with store.transaction() as connection:
+        connection.execute(
+            files.insert(),
+            [
+                {**about, **times, "file_id": "open", "settled_at": None},
+                {**about, **times, "file_id": "settled", "settled_at": NOW},
+            ],
+        )
+        outbox.add(connection, Role.PARSING, [(event, None) for event in events], NOW, timedelta(minutes=15))
+        assert outbox.purge(connection, Role.PARSING, NOW + timedelta(days=30)) == 0, "never sent"
+        connection.execute(update(outbox_table).values(sent_at=NOW))
+        assert outbox.purge(connection, Role.PARSING, NOW + timedelta(days=13)) == 0
+        assert outbox.purge(connection, Role.PARSING, NOW + timedelta(days=15)) == 1
+        assert connection.scalar(select(outbox_table.c.correlation)) == "open"

@@ -82,17 +82,17 @@ class Desk:
         self.consumer = Reconciliation(settings, keyring)
 
     def parts(
-        self, rows: Sequence[PatientRow], *, hours: float = 0, parts: int = 1, clinic: str = "c1", **changes: Any
+        self, people: Sequence[PatientRow], *, hours: float = 0, parts: int = 1, clinic: str = "c1", **changes: Any
     ) -> list[PatientsChanged]:
         """Write a list as its parts."""
         taken_at = NOW - timedelta(hours=24) + timedelta(hours=hours)
-        list_id = derive_id("list", clinic, str(hours), str(len(rows)))
+        list_id = derive_id("list", clinic, str(hours), str(len(people)))
         public = self.centre.keyring.epoch_key(clinic, KeyClass.STANDING, NOW)
         made = []
         for part in range(1, parts + 1):
-            content = rows_to_bytes(rows[part - 1 :: parts])
+            content = rows_to_bytes(people[part - 1 :: parts])
             sealed = Sealer().seal(public, clinic, patients_context(list_id, part), content)
-            values: dict[str, Any] = {"rows": len(rows), "sealed": sealed} | changes
+            values: dict[str, Any] = {"rows": len(people), "sealed": sealed} | changes
             made.append(
                 PatientsChanged(
                     clinic=clinic, edge="chart", list_id=list_id, taken_at=taken_at, part=part, parts=parts, **values

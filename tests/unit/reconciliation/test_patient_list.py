@@ -1,6 +1,7 @@
 """Which list counts? A wrong or half a list would make strangers of patients."""
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -11,7 +12,7 @@ from pipeline.events import PatientsChanged
 from pipeline.patient_row import PatientRow
 from pipeline.sealing import KeyClass, Sealer
 from pipeline.storage.schema import patient_hashes, patient_lists, patient_parts, patients
-from tests.unit.reconciliation.desk import NOW, Desk
+from tests.unit.reconciliation.desk import NOW, Desk, face
 from tests.unit.reconciliation.people import row
 
 
@@ -89,7 +90,7 @@ def test_patients_of_every_part_count(desk: Desk) -> None:
     ],
 )
 def test_a_list_that_is_not_whole_is_refused(
-    desk: Desk, rows: list[PatientRow], changes: dict[str, int], word: str
+    desk: Desk, rows: list[PatientRow], changes: dict[str, Any], word: str
 ) -> None:
     desk.take_list(row())
     assert _words(desk, *desk.parts(rows, hours=1, **changes)) == [word]
@@ -134,8 +135,6 @@ def test_rows_of_a_replaced_list_are_removed_in_time_and_the_current_ones_stay(d
 
 
 def test_half_a_list_is_seen_by_nobody(desk: Desk) -> None:
-    from tests.unit.reconciliation.desk import face  # noqa: PLC0415 - used here only
-
     desk.handle(desk.parts([row(), *_rows(3)], parts=2)[0])
     event = desk.file("a", face())
     desk.handle(event)
