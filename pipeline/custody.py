@@ -1,6 +1,10 @@
 """Where does a copy stand, and how did a file end? Design section 7."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
+
+from pipeline.topology import Role
 
 
 class Custody(StrEnum):
@@ -35,12 +39,9 @@ class Receipt(StrEnum):
     DISCARDED = "discarded"
 
 
-class Handling(StrEnum):
-    """What becomes of a file of a kind: which receipts must be in before its copies may go (precondition C5)."""
-
-    DELIVERED = "delivered"
-    """parsing, reconciliation, consent, forwarding"""
-    NOT_DUE = "not_due"
-    """parsing, consent"""
-    REJECTED = "rejected"
-    """parsing"""
+REQUIRED: Final[Mapping[FileOutcome, tuple[Role, ...]]] = {
+    FileOutcome.DELIVERED: (Role.PARSING, Role.RECONCILIATION, Role.CONSENT, Role.FORWARDING),
+    FileOutcome.NOT_DUE: (Role.PARSING, Role.CONSENT),
+    FileOutcome.REJECTED: (Role.PARSING,),
+}
+"""Whose receipts must be in before a copy may go, by the outcome of its file (precondition C5, design section 7)."""

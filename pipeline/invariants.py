@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
 from pipeline import access, certificates
-from pipeline.custody import Custody, FileOutcome
+from pipeline.custody import REQUIRED, Custody, FileOutcome
 from pipeline.keyring import Keyring
 from pipeline.storage.schema import copies, deliveries, files, grants, hold_answers, holds, receipts, standings
 from pipeline.topology import Role
@@ -28,14 +28,6 @@ class Finding:
     @property
     def is_held(self) -> bool:
         return not self.broken
-
-
-REQUIRED: dict[FileOutcome, frozenset[Role]] = {
-    FileOutcome.DELIVERED: frozenset({Role.PARSING, Role.RECONCILIATION, Role.CONSENT, Role.FORWARDING}),
-    FileOutcome.NOT_DUE: frozenset({Role.PARSING, Role.CONSENT}),
-    FileOutcome.REJECTED: frozenset(),
-}
-"""The receipts without which nothing may be erased, by outcome; a refused file has none, a rejected one parsing's."""
 
 
 def verify(connection: Connection, keyring: Keyring) -> list[Finding]:

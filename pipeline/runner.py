@@ -79,6 +79,8 @@ class Runner:
         self._chores = Chores(consumer, store, broker, clock, repeat_after)
         self._recovering = True
         self._publisher: Publisher | None = None
+        self._started = 0.0
+        self._attempts: dict[str, int] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then finish what is in hand. Store or broker away: pause, probe, go on."""
@@ -145,7 +147,9 @@ class Runner:
     # One batch
 
     def _handle(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
+        self._started = time.monotonic()
         units = [self._read(delivery) for delivery in deliveries]
+        self._attempts = {envelope.id: unit.attempt for unit in units for envelope in unit.envelopes}
         for group in self._groups(units):
             self._work(group)
         assert self._publisher is not None
@@ -289,8 +293,10 @@ class Runner:
         extra: dict[str, object] = {"consumer": self._role, "event": name, "outcome": result}
         if envelope:
             extra |= {"event_id": envelope.id, "correlation": envelope.correlation, "clinic": envelope.event.clinic}
+            extra["attempt"] = self._attempts.get(envelope.id, 1)
         if reason:
             extra["reason"] = reason
+        extra["seconds"] = round(time.monotonic() - self._started, 4)
         LOG.info("handled", extra=extra)
 
 

@@ -6,7 +6,7 @@ file's outcome needs) and C6 (no hold); the terminal checks the rest. Sources: d
 security-and-reliability 3.3.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, or_, select, tuple_, update
 
 from pipeline import edge_reports, holds
-from pipeline.custody import Custody, FileOutcome
+from pipeline.custody import REQUIRED, Custody, FileOutcome
 from pipeline.events import ErasureOrder, Event, FileSettled, HoldReleased, HoldSet, derive_id
 from pipeline.holds import ACTIVE, GONE, HoldState
 from pipeline.outcome import Outcome
@@ -25,12 +25,6 @@ from pipeline.topology import CHART_EDGE, Role
 
 MOST: Final = 500
 CENTRE_PRECONDITIONS: Final = ("C3", "C5", "C6")
-REQUIRED: Final[Mapping[FileOutcome, tuple[Role, ...]]] = {
-    FileOutcome.DELIVERED: (Role.PARSING, Role.RECONCILIATION, Role.CONSENT, Role.FORWARDING),
-    FileOutcome.NOT_DUE: (Role.PARSING, Role.CONSENT),
-    FileOutcome.REJECTED: (Role.PARSING,),
-}
-"""The receipts that must be in before a copy may go (C5, design section 7)."""
 
 
 @dataclass(frozen=True, slots=True)

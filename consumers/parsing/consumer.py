@@ -2,7 +2,7 @@
 
 Queue    parsing
 Listens  file.captured
-Emits    file.stored, record.parsed
+Emits    file.stored, record.parsed, file.rejected (for vendors)
 Parks    unknown_clinic, seal_broken, key_missing: not ours to read; bug_…: the parser failed, and the sealed original
          is stored all the same
 Repeats  safe: rows are keyed by file and copy; a second copy of a known file writes only its copy
@@ -21,7 +21,7 @@ from pipeline.contents import SealedFile, file_context, name_context, record_con
 from pipeline.custody import Custody, FileOutcome, Receipt
 from pipeline.envelope import Envelope
 from pipeline.errors import PermanentError
-from pipeline.events import Event, FileCaptured, FileStored, RecordParsed
+from pipeline.events import Event, FileCaptured, FileRejected, FileStored, RecordParsed
 from pipeline.keyring import Keyring
 from pipeline.outcome import Outcome
 from pipeline.sealing import KeyClass, Opener, Sealer, recipient_of
@@ -120,7 +120,8 @@ class Parsing(Consumer[Prepared, Facts]):
         if reading.bug:
             return Outcome("bug", (stored,), writes, park=reading.bug)
         if reading.outcome is FileOutcome.REJECTED:
-            return Outcome("rejected", (stored,), writes)
+            rejected = FileRejected(clinic=event.clinic, file_id=event.file_id, reason=reading.reason or "unknown")
+            return Outcome("rejected", (stored, rejected), writes)
         parsed = RecordParsed(
             clinic=event.clinic,
             file_id=event.file_id,
