@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.topology import CHART_EDGE, Edge
 
@@ -22,6 +22,22 @@ _PATHS = ("face", "res", "req", "inbox", "patients", "archive_password_file")
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
 InstitutionCode = Annotated[str, Field(pattern=r"^[0-9]{10}$")]
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(value: object) -> object:
+    """Read `90s`, `15m`, `24h`, `7d`, or a number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("must be like 90s, 15m, 24h or 7d")
+    return timedelta(**{_UNITS[match[2]]: float(match[1])})
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
 
 
 class SettingsError(Exception):
@@ -95,7 +111,7 @@ class Terminal(Table):
     res: Path
     req: Path
     mode: Literal["own", "beside"] = "own"
-    erase_after_hours: float = Field(default=24.0, ge=0)
+    erase_after: Duration = timedelta(hours=24)
     """In mode `beside`: nothing is erased before a copy is this old."""
     rescue: tuple[Path, ...] = ()
     """Read-only folders to which other programs move files; read, never erased."""
@@ -275,7 +291,8 @@ def _describe(error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_input=False, include_url=False):
         where = ".".join(str(part) for part in fault["loc"]) or "configuration"
         if fault["type"] == "value_error":
-            yield from str(fault["ctx"]["error"]).splitlines()
+            said = str(fault["ctx"]["error"]).splitlines()
+            yield from (f"{where}: {line}" if fault["loc"] else line for line in said)
         elif fault["type"] == "extra_forbidden":
             yield f"{where}: there is no such setting"
         else:

@@ -1,6 +1,7 @@
 """`onshi status`: the whole state at a glance."""
 
 from argparse import Namespace
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -62,8 +63,11 @@ def _count_by(connection: Connection, column: Column[str]) -> dict[str, int]:
 
 
 def _terminals(desk: Desk, reports: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
-    """Ask each terminal's own ledger where it lies on this machine, else its last report."""
-    several = len(desk.settings.clinics) > 1
+    """Ask each terminal's own ledger where it lies on this machine, else its last report.
+
+    By terminal id, or by clinic and terminal where two clinics call theirs the same.
+    """
+    ids = Counter(terminal.id for clinic in desk.settings.clinics for terminal in clinic.terminals)
     found: dict[str, dict[str, Any]] = {}
     for clinic in desk.settings.clinics:
         for terminal in clinic.terminals:
@@ -72,7 +76,7 @@ def _terminals(desk: Desk, reports: dict[tuple[str, str], Any]) -> dict[str, dic
             path = ledger_path(desk.settings.edge.state, clinic.id, terminal.id)
             counted = custody_counts(path) if path.exists() else (report.custody if report else {})
             states = {state.value: counted.get(state.value, 0) for state in _EDGE_STATES}
-            found[f"{clinic.id}/{terminal.id}" if several else terminal.id] = {
+            found[terminal.id if ids[terminal.id] == 1 else f"{clinic.id}/{terminal.id}"] = {
                 "last_seen": row.last_seen if row else None,
                 "backlog": sum(states.values()),
                 "faults": list(report.faults) if report else [],

@@ -311,7 +311,7 @@ class TerminalRole:
     def _erasure_rules(self) -> ErasureRules:
         age = self._settings.centre.minimum_age_seconds
         if self._terminal.mode == "beside":
-            age = max(age, self._terminal.erase_after_hours * 3600)
+            age = max(age, self._terminal.erase_after.total_seconds())
         return ErasureRules(self._clinic.id, self._terminal.id, age)
 
     def _edge(self) -> Edge:

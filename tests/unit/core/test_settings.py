@@ -60,3 +60,19 @@ def test_the_environment_overrides_and_secrets_come_from_files(tmp_path: Path) -
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="onshi init"):
         load(tmp_path / "onshi.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"), [('"90s"', 90), ('"15m"', 900), ('"24h"', 86400), ('"7d"', 604800), ("3600", 3600)]
+)
+def test_a_duration_carries_its_unit(tmp_path: Path, written: str, seconds: int) -> None:
+    text = configuration().replace('mode = "own"', f'mode = "beside"\n  erase_after = {written}')
+    terminal = load(write(tmp_path, text), {}).clinics[0].terminals[0]
+    assert terminal.erase_after.total_seconds() == seconds
+
+
+@pytest.mark.parametrize("written", ['"soon"', '"-1h"', "-5", "true"])
+def test_what_is_no_duration_is_named(tmp_path: Path, written: str) -> None:
+    text = configuration().replace('mode = "own"', f'mode = "beside"\n  erase_after = {written}')
+    with pytest.raises(SettingsError, match="erase_after"):
+        load(write(tmp_path, text), {})

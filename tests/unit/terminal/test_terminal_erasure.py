@@ -162,7 +162,7 @@ def test_nothing_is_erased_before_its_least_age(bench: BenchMaker) -> None:
 
 
 def test_beside_another_program_nothing_is_erased_before_its_hours(bench: BenchMaker) -> None:
-    terminal = bench(terminal={"mode": "beside", "erase_after_hours": 1.0})
+    terminal = bench(terminal={"mode": "beside", "erase_after": "1h"})
     (event,) = stored(terminal, 1)
     terminal.order(terminal.erasure(event))
     assert failure(terminal) == "too_young"
