@@ -15,6 +15,7 @@ from pipeline.oqs.records import (
     ReturnedHeader,
     ReturnedRequest,
 )
+from pipeline.outcome import NOTHING
 from pipeline.storage.schema import receipts, results
 from tests.support.centre import types_of
 from tests.unit.reconciliation.desk import BASE, Desk, face, medication, result
@@ -46,10 +47,10 @@ def test_a_repeated_event_changes_nothing(desk: Desk) -> None:
     assert desk.centre.rows(results) == before
 
 
-def test_what_is_not_due_gets_no_result(desk: Desk) -> None:
+@pytest.mark.parametrize("ended", [FileOutcome.NOT_DUE, FileOutcome.REJECTED])
+def test_what_is_not_delivered_gets_no_result(desk: Desk, ended: FileOutcome) -> None:
     desk.take_list(row())
-    outcome = desk.parsed("a", face(), outcome=FileOutcome.NOT_DUE)
-    assert outcome.events == ()
+    assert desk.parsed("a", face(), outcome=ended) == NOTHING
     assert desk.centre.rows(results) == []
     assert desk.centre.rows(receipts) == []
 
@@ -135,6 +136,13 @@ def test_a_like_name_is_found_by_birthdate_alone_and_only_suggested(desk: Desk) 
     desk.handle(event)
     assert desk.detail(event).patient_id is None
     assert desk.detail(event).candidates == ("10234",)
+
+
+def test_a_chart_whose_other_row_says_another_birthdate_is_never_matched_by_one_row(desk: Desk) -> None:
+    desk.take_list(row(), row(birthdate="1985-04-13", insurer_number="06888888", number="5"))
+    event = desk.file("a", face())
+    desk.handle(event)
+    assert desk.detail(event).patient_id is None
 
 
 def test_all_insurances_of_a_patient_are_read_though_one_is_found(desk: Desk) -> None:

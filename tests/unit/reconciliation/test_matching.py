@@ -148,6 +148,16 @@ def test_it_is_decided(said: dict[str, Any], rows: list[PatientRow]) -> None:
             id="reference number and insurance point to two namesakes",
         ),
         pytest.param(
+            {"reference_numbers": ("10234",), "birthdate": "19850413"},
+            [row()],
+            ["10234"],
+            [CONFLICT],
+            id="the reference number's patient was born on another day",
+        ),
+        pytest.param(
+            {"reference_numbers": ("10234",), "birthdate": None}, [row()], ["10234"], [CONFLICT], id="no birthdate told"
+        ),
+        pytest.param(
             {"reference_numbers": ("10234", "20000")},
             [row(), row(**OTHER)],
             ["10234", "20000"],

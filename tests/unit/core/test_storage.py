@@ -1,0 +1,93 @@
+"""The store: the schema is what the model says, times have a zone, and no error quotes a value."""
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import StatementError
+
+from pipeline.storage.engine import StoreAwayError, StoreConflictError, StoreFaultError, insert_new, open_store, upsert
+from pipeline.storage.schema import inbox, metadata, receipts
+
+NOW = datetime(2026, 5, 12, 0, 15, 33, tzinfo=UTC)
+
+
+def entry(event_id: str, at: datetime = NOW) -> dict[str, object]:
+    return {"consumer": "parsing", "event_id": event_id, "at": at}
+
+
+def test_the_migrations_make_the_schema_that_the_model_has(store) -> None:
+    with store.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_several_processes_may_make_the_schema_at_once(store) -> None:
+    threads = [threading.Thread(target=store.make_schema) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with store.reading() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+
+
+def test_an_instant_comes_back_as_utc_whatever_zone_it_had(store) -> None:
+    jst = timezone(timedelta(hours=9))
+    with store.transaction() as connection:
+        connection.execute(insert(inbox), [entry("a", datetime(2026, 5, 12, 9, 15, 33, tzinfo=jst))])
+    with store.reading() as connection:
+        assert connection.scalar(select(inbox.c.at)) == NOW
+        assert connection.scalar(select(inbox.c.at)).tzinfo == UTC
+
+
+def test_an_instant_without_a_zone_may_not_enter(store) -> None:
+    with pytest.raises((StatementError, StoreFaultError)), store.transaction() as connection:
+        connection.execute(insert(inbox), [entry("a", datetime(2026, 5, 12))])  # noqa: DTZ001 - the point
+
+
+def test_a_second_writer_of_the_same_row_is_a_conflict_to_be_tried_again(store) -> None:
+    with store.transaction() as connection:
+        connection.execute(insert(inbox), [entry("a")])
+    with pytest.raises(StoreConflictError), store.transaction() as connection:
+        connection.execute(insert(inbox), [entry("a")])
+
+
+def test_a_failing_transaction_leaves_nothing(store) -> None:
+    with pytest.raises(ZeroDivisionError), store.transaction() as connection:  # noqa: PT012 - the block as a whole must leave nothing
+        connection.execute(insert(inbox), [entry("a")])
+        raise ZeroDivisionError
+    with store.reading() as connection:
+        assert connection.execute(select(inbox)).all() == []
+
+
+def test_no_error_of_the_database_quotes_what_it_was_given(store) -> None:
+    with pytest.raises((StoreFaultError, StoreAwayError)) as refused, store.transaction() as connection:
+        connection.execute(text("INSERT INTO no_such_table VALUES (:value)"), {"value": "CANARY 見本　花子"})
+    assert "CANARY" not in f"{refused.value}{refused.value!r}"
+    assert refused.value.__cause__ is None
+
+
+def test_what_is_there_stays_and_newer_facts_win(store) -> None:
+    row = {"file_id": "f", "consumer": "c", "result": "done", "at": NOW}
+    with store.transaction() as connection:
+        insert_new(connection, receipts, [row])
+        insert_new(connection, receipts, [{**row, "result": "discarded"}])
+        assert connection.scalar(select(receipts.c.result)) == "done"
+        older = {**row, "result": "old", "at": NOW - timedelta(seconds=1)}
+        upsert(connection, receipts, [older], ("result", "at"), only_if_newer="at")
+        assert connection.scalar(select(receipts.c.result)) == "done"
+        newer = {**row, "result": "new", "at": NOW + timedelta(seconds=1)}
+        upsert(connection, receipts, [newer], ("result", "at"), only_if_newer="at")
+        assert connection.scalar(select(receipts.c.result)) == "new"
+
+
+def test_a_server_that_does_not_answer_is_away() -> None:
+    store = open_store("postgresql+psycopg://nobody:CANARY@127.0.0.1:9/none")
+    with pytest.raises(StoreAwayError) as away, store.transaction():
+        pass
+    assert "CANARY" not in str(away.value)
+    store.close()
