@@ -6,9 +6,9 @@ stays short.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
 from consumers.reconciliation.decision import Decided, Foreign, decide_file
 from consumers.reconciliation.facts import FileFacts
@@ -19,7 +19,7 @@ from pipeline.events import FileRejected, RecordReconciled
 from pipeline.outcome import Outcome
 from pipeline.results import ResultDetail
 from pipeline.sealing import Opener
-from pipeline.storage.schema import decisions, patient_lists, results
+from pipeline.storage.schema import decisions, files, patient_lists, results
 from pipeline.verdicts import write_codes
 
 FILES_AT_ONCE: Final = 100
@@ -36,6 +36,7 @@ def files_to_rematch(
     is_behind = or_(results.c.list_id.is_(None), results.c.list_id != patient_lists.c.list_id)
     query = (
         select(results.c.file_id, results.c.result)
+        .join(files, files.c.file_id == results.c.file_id)
         .join(patient_lists, and_(patient_lists.c.clinic == results.c.clinic, patient_lists.c.state == "current"))
         .where(
             results.c.clinic.in_(list(clinics)),
@@ -45,7 +46,7 @@ def files_to_rematch(
         )
         .order_by(results.c.file_id)
         .limit(most)
-        .with_for_update(of=results, skip_locked=True)
+        .with_for_update(of=files, skip_locked=True)
     )
     found: dict[str, set[int]] = {}
     for row in connection.execute(query):
@@ -60,7 +61,8 @@ def _was_reviewed() -> ColumnElement[bool]:
 
 def rematch(file: FileFacts, numbers: frozenset[int], opener: Opener) -> Sequence[Outcome]:
     """Decide these results of a file again."""
-    rows = [row for row in file.held if row.result in numbers]
+    rows = [row for row in file.held if row.state == WAITING or (row.result in numbers and _is_undecided(row))]
+    rows = [row for row in rows if row.list_id != file.list_id]
     if file.list_id is None or not rows:
         return ()
     seen = SeenBy(file.file_id, tuple(row.result for row in rows), file.list_id)
@@ -71,6 +73,11 @@ def rematch(file: FileFacts, numbers: frozenset[int], opener: Opener) -> Sequenc
     if isinstance(decided, Foreign):
         return _reject(file, seen)
     return _replace(file, [(row.result, decided[row.result]) for row in rows if row.result < len(decided)], opener)
+
+
+def _is_undecided(row: Row[Any]) -> bool:
+    """Ask again, now that the file is locked: a person may have been faster."""
+    return bool(row.state == OPEN and row.patient_hash is None and row.confirmed_at is None)
 
 
 def _reject(file: FileFacts, seen: SeenBy) -> Sequence[Outcome]:

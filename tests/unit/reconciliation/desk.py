@@ -72,13 +72,15 @@ class Desk:
     """One centre with one reconciliation, one event at a time."""
 
     root: Path
+    url: str = ""
+    """Of the store; SQLite where none is given."""
     centre: Centre = field(init=False)
     consumer: Reconciliation = field(init=False)
 
     def __post_init__(self) -> None:
         settings = make_settings(self.root)
         keyring = make_keyring(self.root, settings, NOW)
-        self.centre = Centre(settings, keyring, make_store(f"sqlite:///{self.root}/onshi.db"))
+        self.centre = Centre(settings, keyring, make_store(self.url or f"sqlite:///{self.root}/onshi.db"))
         self.consumer = Reconciliation(settings, keyring)
 
     def parts(

@@ -122,6 +122,17 @@ def test_more_files_than_one_turn_takes_are_all_decided(desk: Desk) -> None:
     assert desk.due() == []
 
 
+def test_a_bulk_answer_that_waited_is_decided_as_a_whole(desk: Desk) -> None:
+    unit = Unit(status="1", validity="1", results=(result(),))
+    units = (unit,) * (FILES_AT_ONCE + 5)
+    record = BulkEligibilityRecord(schema_kind="bulk_eligibility", header=Header(segment="1"), units=units)
+    desk.parsed("a", record, kind=MessageKind.BULK_ELIGIBILITY)
+    desk.take_list(row())
+    assert len(desk.due()) == 1
+    assert {found["state"] for found in desk.centre.rows(results)} == {"closed"}
+    assert desk.due() == []
+
+
 def test_the_patients_of_another_clinic_are_never_found(desk: Desk) -> None:
     desk.take_list(row(), clinic="c2")
     desk.take_list(row(patient_id="1", birthdate="1970-01-01", kana="レイジ", insurer_number="06888888"))
