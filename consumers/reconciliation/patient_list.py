@@ -28,6 +28,8 @@ KEPT_SHARE: Final = 0.8
 """The least share of the current list's patients that a new list must have (design section 6)."""
 
 ARRIVING, CURRENT, REPLACED, REFUSED = "arriving", "current", "replaced", "refused"
+FALL = "fall"
+"""Why a list is refused that may still be accepted by a person."""
 
 _PART_STRIDE: Final = 1_000_000
 _REMOVED_AT_ONCE: Final = 2_000
@@ -165,18 +167,21 @@ def _judge(part: PreparedPart, lists: Lists) -> tuple[str, str | None]:
         return REPLACED, None
     names = {name for _, _, hashes in part.rows for name in hashes if name.startswith(PATIENT_FIRST)}
     if len(names | lists.patients_here) < lists.current_patients * KEPT_SHARE:
-        return REFUSED, "fall"
+        return REFUSED, FALL
     return CURRENT, None
 
 
 def apply_part(connection: Connection, write: TakePart, now: datetime) -> None:
     event = write.part.event
     insert_new(connection, patient_lists, [_list_row(event)])
-    if write.state in (ARRIVING, CURRENT):
+    # A fallen list keeps its rows: a person may accept it (`accept`).
+    if write.state in (ARRIVING, CURRENT) or write.reason == FALL:
         insert_new(connection, patient_parts, [{"list_id": event.list_id, "part": event.part, "sealed": b""}])
         _insert_rows(connection, event, write.part.rows)
     if write.state == CURRENT:
-        _swap(connection, event)
+        _swap(connection, event.clinic, event.list_id, event.taken_at)
+    if write.reason == FALL:
+        _outdate_falls(connection, event.clinic, event.taken_at)
     current_at = now if write.state == CURRENT else None
     own = update(patient_lists).where(patient_lists.c.list_id == event.list_id)
     connection.execute(own.values(state=write.state, reason=write.reason, current_at=current_at))
@@ -203,13 +208,37 @@ def _insert_rows(
     insert_new(connection, patient_hashes, found)
 
 
-def _swap(connection: Connection, event: PatientsChanged) -> None:
-    older = (patient_lists.c.clinic == event.clinic) & (patient_lists.c.list_id != event.list_id)
+def _swap(connection: Connection, clinic: str, list_id: str, taken_at: datetime) -> None:
+    older = (patient_lists.c.clinic == clinic) & (patient_lists.c.list_id != list_id)
     over = (patient_lists.c.state == CURRENT) | (
-        (patient_lists.c.state == ARRIVING) & (patient_lists.c.taken_at < event.taken_at)
+        (patient_lists.c.state == ARRIVING) & (patient_lists.c.taken_at < taken_at)
     )
     connection.execute(update(patient_lists).where(older & over).values(state=REPLACED))
-    connection.execute(delete(patient_parts).where(patient_parts.c.list_id == event.list_id))
+    _outdate_falls(connection, clinic, taken_at)
+    connection.execute(delete(patient_parts).where(patient_parts.c.list_id == list_id))
+
+
+def _outdate_falls(connection: Connection, clinic: str, taken_at: datetime) -> None:
+    """A fallen list that a newer one has overtaken can no longer be accepted, so its rows may go."""
+    older = (patient_lists.c.clinic == clinic) & (patient_lists.c.taken_at < taken_at)
+    fallen = (patient_lists.c.state == REFUSED) & (patient_lists.c.reason == FALL)
+    connection.execute(update(patient_lists).where(older & fallen).values(state=REPLACED))
+
+
+def accept(connection: Connection, clinic: str, now: datetime) -> str | None:
+    """Make the newest fallen list of a clinic the current one after all; None when there is none.
+
+    Called for a person who knows why a fifth of the patients is gone. Open results are matched again by the schedule.
+    """
+    fallen = (patient_lists.c.state == REFUSED) & (patient_lists.c.reason == FALL)
+    query = select(patient_lists).where(patient_lists.c.clinic == clinic, fallen)
+    row = connection.execute(query.order_by(patient_lists.c.taken_at.desc()).with_for_update()).first()
+    if row is None:
+        return None
+    _swap(connection, clinic, row.list_id, row.taken_at)
+    own = update(patient_lists).where(patient_lists.c.list_id == row.list_id)
+    connection.execute(own.values(state=CURRENT, reason="accepted", current_at=now))
+    return str(row.list_id)
 
 
 def current_lists(connection: Connection, clinics: Sequence[str]) -> dict[str, str]:
@@ -222,7 +251,8 @@ def current_lists(connection: Connection, clinics: Sequence[str]) -> dict[str, s
 
 def remove_old_rows(connection: Connection, most: int = _REMOVED_AT_ONCE) -> int:
     """Remove some rows of lists that were replaced or refused; returns how many."""
-    over = select(patient_lists.c.list_id).where(patient_lists.c.state.in_((REPLACED, REFUSED)))
+    refused = (patient_lists.c.state == REFUSED) & (patient_lists.c.reason != FALL)
+    over = select(patient_lists.c.list_id).where((patient_lists.c.state == REPLACED) | refused)
     query = select(patients.c.list_id, patients.c.row).where(patients.c.list_id.in_(over)).limit(most)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
     for list_id in sorted({row.list_id for row in rows}):

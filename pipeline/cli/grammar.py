@@ -99,6 +99,10 @@ def _looking(command: "_Command", common: ArgumentParser) -> None:
             action.add_argument("--patient", metavar="ID")
         else:
             action.set_defaults(patient=None)
+    patients = _group(command("patients", "the patient lists that charts sent"))
+    patients.add_parser("list", parents=[common])
+    accept = patients.add_parser("accept", parents=[common], help="take a list that fell by over a fifth after all")
+    accept.add_argument("clinic", metavar="CLINIC")
     consents = _group(command("consents", "the consent ledger"))
     listing = consents.add_parser("list", parents=[common])
     _filters(listing)

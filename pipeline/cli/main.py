@@ -22,6 +22,7 @@ _WITH_SETTINGS = {
     "status": "pipeline.cli.status:status",
     "files": "pipeline.cli.files:files_command",
     "results": "pipeline.cli.results:results",
+    "patients": "pipeline.cli.patients:patients",
     "consents": "pipeline.cli.ledger:consents",
     "requests": "pipeline.cli.ledger:requests",
     "parked": "pipeline.cli.parked:parked",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from consumers.reconciliation.patient_list import accept, remove_old_rows
 from pipeline.contents import patients_context
 from pipeline.errors import PermanentError
 from pipeline.events import PatientsChanged
@@ -139,3 +140,29 @@ def test_half_a_list_is_seen_by_nobody(desk: Desk) -> None:
     event = desk.file("a", face())
     desk.handle(event)
     assert desk.result(event)["state"] == "waiting"
+
+
+def test_a_person_may_accept_a_list_that_fell_and_its_patients_count_from_then_on(desk: Desk) -> None:
+    desk.take_list(*_rows(10))
+    assert desk.take_list(*_rows(3), hours=1) == "patients_refused_fall"
+    with desk.centre.store.transaction() as connection:
+        remove_old_rows(connection)
+        accepted = accept(connection, "c1", NOW)
+        while remove_old_rows(connection):
+            pass
+    states = {row["list_id"]: row["state"] for row in desk.centre.rows(patient_lists)}
+    assert states[accepted] == "current"
+    assert sorted(states.values()) == ["current", "replaced"]
+    assert {row["list_id"] for row in desk.centre.rows(patients)} == {accepted}
+    assert len(desk.centre.rows(patients)) == 3
+
+
+def test_a_fallen_list_that_a_newer_one_overtook_cannot_be_accepted(desk: Desk) -> None:
+    desk.take_list(*_rows(10))
+    assert desk.take_list(*_rows(3), hours=1) == "patients_refused_fall"
+    assert desk.take_list(*_rows(9), hours=2) == "patients_current"
+    with desk.centre.store.transaction() as connection:
+        assert accept(connection, "c1", NOW) is None
+        while remove_old_rows(connection):
+            pass
+    assert len(desk.centre.rows(patients)) == 9
