@@ -5,7 +5,15 @@ that neither twins on one card nor two people of one name share it. A change of 
 grant is then asked for again rather than lent to somebody.
 """
 
-from pipeline.folding import fold_birthdate, fold_branch, fold_insurer, fold_kana, fold_symbol, without_zeros
+from pipeline.folding import (
+    UNWRITABLE,
+    fold_birthdate,
+    fold_branch,
+    fold_insurer,
+    fold_kana,
+    fold_symbol,
+    without_zeros,
+)
 from pipeline.sealing import IdentityKey
 
 
@@ -20,12 +28,13 @@ def person_hash(  # noqa: PLR0917 - in the order of an insurance card
 ) -> str | None:
     """Hash one insured person; 64 hex digits. Fields are as written in a file or a chart.
 
-    None when too little is known to tell two people apart: no insurer, number or birthdate, or neither kana nor
-    branch number (twins on one card differ by nothing else).
+    None when too little is known to tell two people apart: no insurer, number or birthdate, or neither a whole
+    kana (one with ● may be anybody's) nor branch number (twins on one card differ by nothing else).
     """
     insurer, folded_number, born = fold_insurer(insurer_number), fold_symbol(number), fold_birthdate(birthdate)
     folded_kana, branch = fold_kana(kana), fold_branch(branch_number)
-    if not insurer or not folded_number or born is None or not (folded_kana or branch):
+    is_named = bool(folded_kana) and UNWRITABLE not in folded_kana
+    if not insurer or not folded_number or born is None or not (is_named or branch):
         return None
     parts = (
         insurer,

@@ -11,6 +11,8 @@ from pipeline.results import ResultDetail
 
 SCHEMA: Final = 1
 
+_RESULTS: Final = frozenset({"ResultList", "ResultOfQualificationConfirmation"})
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -74,8 +76,15 @@ def part_of(record: Record, number: int) -> dict[str, Any]:
 def _eligibility(record: EligibilityRecord, number: int) -> dict[str, Any]:
     found = results_of(record)
     own = _dump(record, leave_out={"results"})
+    if len(found) > 1:
+        # Several results may be several people's (複数該当); what stands aside tells not whose it is.
+        own |= {name: rest for name in ("unknown", "duplicates") if (rest := _outside_results(own.pop(name, [])))}
     chosen = found[number].result if number < len(found) else None
     return own if chosen is None else {**own, "result": _dump(chosen)}
+
+
+def _outside_results(aside: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    return [pair for pair in aside if _RESULTS.isdisjoint(pair[0].split("/"))]
 
 
 def _unit(record: BulkEligibilityRecord, number: int) -> dict[str, Any]:

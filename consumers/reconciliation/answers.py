@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumers.reconciliation.subject import Entry, Subject
-from pipeline.folding import fold_birthdate, fold_branch, fold_insurer, fold_kana, fold_symbol, same_symbol
+from pipeline.folding import UNWRITABLE, fold_birthdate, fold_branch, fold_insurer, fold_kana, fold_symbol, same_symbol
 from pipeline.request_row import RequestDetail
 
 
@@ -40,11 +40,21 @@ def same_person(asked: Asked, entry: Entry) -> bool:
     if None not in (born, subject.born) and born != subject.born:
         return False
     if asked_kana and subject.folded_kanas:
-        if asked_kana in subject.folded_kanas and born is not None and born == subject.born:
+        is_named = asked_kana in subject.folded_kanas and UNWRITABLE not in asked_kana
+        if is_named and born is not None and born == subject.born:
             return True
         if entry.is_history and asked_kana not in subject.folded_kanas:
             return False
     return not _is_other_insurance(request, subject)
+
+
+def person_of(request: RequestDetail) -> Subject:
+    """Name the person a request was made about, as the chart or the file named them then."""
+    return Subject(
+        names=(request.name,) if request.name else (),
+        kanas=(request.kana,) if request.kana else (),
+        birthdate=request.birthdate,
+    )
 
 
 def _is_other_query(request: RequestDetail, echo: Subject) -> bool:

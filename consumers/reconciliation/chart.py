@@ -95,8 +95,11 @@ class Patient:
 
     @cached_property
     def born(self) -> date | None:
-        """Birthdate; unknown where the rows disagree, so that nobody is ever matched by one of them."""
-        days = {fold_birthdate(insurance.row.birthdate) for insurance in self.insurances}
+        """Birthdate; unknown where the rows disagree, so that nobody is ever matched by one of them.
+
+        A blank beside a birthdate is no disagreement.
+        """
+        days = {fold_birthdate(insurance.row.birthdate) for insurance in self.insurances} - {None}
         return days.pop() if len(days) == 1 else None
 
     @cached_property
@@ -115,8 +118,13 @@ class Patient:
     def same_birthdate(self, subject: Subject) -> bool:
         return self.born is not None and self.born == subject.born
 
-    def same_kana(self, subject: Subject) -> bool:
+    def shares_kana(self, subject: Subject) -> bool:
+        """Say whether the kana is written alike, ● and all: enough to suggest somebody, never to confirm one."""
         return len(self.kanas) == 1 and self.kanas <= subject.folded_kanas
+
+    def same_kana(self, subject: Subject) -> bool:
+        """Say whether the kana is equal. A kana with ● is never equal, not even to itself."""
+        return self.shares_kana(subject) and UNWRITABLE not in "".join(self.kanas)
 
     def same_name(self, subject: Subject) -> bool:
         """Say whether the kanji name is equal. A name with ● is never equal, not even to itself."""

@@ -44,13 +44,13 @@ class Comparison:
 def compare(entry: Entry, patient: Patient) -> Comparison:
     """Compare a result with the patient's chart: the person, and the insurance in force on the day."""
     subject, found = entry.subject, _Found()
-    row = patient.insurances[0].row
+    insurance = choose(patient.insurances, subject, entry.day)
     found.add(Verdict.NAME_MISMATCH, _name(subject, patient))
     found.add(Verdict.IDENTITY_MISMATCH, _identity(subject, patient))
-    found.add(Verdict.ADDRESS_MISMATCH, _address(subject, row))
+    # An address may differ by insurance: the one beside an insurance that is over says nothing of today's.
+    found.add(Verdict.ADDRESS_MISMATCH, _address(subject, (insurance or patient.insurances[0]).row))
     if entry.is_valid_card and is_suspicious(subject, patient):
         found.verdicts.add(Verdict.SUSPICIOUS_CARD)
-    insurance = choose(patient.insurances, subject, entry.day)
     if insurance is not None:
         _compare_insurance(found, entry, insurance)
     elif subject.is_aid:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from consumers.reconciliation.answers import Asked, is_foreign, same_person
+from consumers.reconciliation.answers import Asked, is_foreign, person_of, same_person
 from consumers.reconciliation.chart import Patient
 from consumers.reconciliation.comparison import Comparison, compare, is_suspicious
 from consumers.reconciliation.matching import Finding, identify, undecided
 from consumers.reconciliation.subject import Entry, Subject
+from pipeline.folding import UNWRITABLE
+from pipeline.request_row import RequestDetail
 from pipeline.results import ResultDetail
 from pipeline.verdicts import Verdict, in_order, needs_review
 
@@ -63,23 +65,27 @@ def _find(entry: Entry, case: Case) -> Finding:
         return undecided([*_all_of(found)])
     if asked is None or asked.request.patient_id is None or not same_person(asked, entry):
         return undecided([*_all_of(found)]) if entry.tells_of_nobody else found
-    return _of_request(entry, asked.request.patient_id, found, case.patients)
+    return _of_request(entry, asked.request, found, case.patients)
 
 
 def _all_of(found: Finding) -> tuple[Patient, ...]:
     return found.candidates if found.patient is None else (found.patient,)
 
 
-def _of_request(entry: Entry, patient_id: str, found: Finding, patients: Sequence[Patient]) -> Finding:
+def _of_request(entry: Entry, request: RequestDetail, found: Finding, patients: Sequence[Patient]) -> Finding:
     """Give the answer to the patient it was asked for, unless the chart has since come to contradict it."""
-    patient = next((patient for patient in patients if patient.patient_id == patient_id), None)
+    patient = next((patient for patient in patients if patient.patient_id == request.patient_id), None)
     if patient is None:
         return found
-    subject = entry.subject
-    born_otherwise = None not in (patient.born, subject.born) and not patient.same_birthdate(subject)
-    if born_otherwise or patient.sex_differs(subject) or (entry.is_valid_card and is_suspicious(subject, patient)):
+    # The request's own person counts too: a PDF tells nothing, and a chart number may be another's since.
+    if _is_contradicted(patient, entry.subject) or _is_contradicted(patient, person_of(request)):
         return undecided([patient])
     return Finding(patient)
+
+
+def _is_contradicted(patient: Patient, subject: Subject) -> bool:
+    born_otherwise = None not in (patient.born, subject.born) and not patient.same_birthdate(subject)
+    return born_otherwise or patient.sex_differs(subject) or is_suspicious(subject, patient)
 
 
 def _join_insurances(entries: Sequence[Entry], findings: Sequence[Finding]) -> list[Finding]:
@@ -102,7 +108,8 @@ def _agree(subjects: Sequence[Subject], findings: Sequence[Finding]) -> Sequence
     if not matched:
         return findings
     possible = {patient.patient_id for finding in findings for patient in _all_of(finding)}
-    if len(possible) > 1 or not _may_be_one_person(subjects):
+    is_doubted = any(patient.sex_differs(subject) for patient in matched.values() for subject in subjects)
+    if len(possible) > 1 or is_doubted or not _may_be_one_person(subjects):
         everybody = [patient for finding in findings for patient in _all_of(finding)]
         return [undecided(everybody, Verdict.AMBIGUOUS_PATIENT) for _ in findings]
     if not _is_one_person(subjects):
@@ -132,7 +139,7 @@ def _contradict(one: Subject, other: Subject) -> bool:
 def _is_one_person(subjects: Sequence[Subject]) -> bool:
     born = {subject.born for subject in subjects}
     kanas = frozenset.intersection(*(subject.folded_kanas for subject in subjects))
-    return len(born) == 1 and None not in born and bool(kanas)
+    return len(born) == 1 and None not in born and any(UNWRITABLE not in kana for kana in kanas)
 
 
 def conclude(entry: Entry, finding: Finding) -> Decided:

@@ -63,8 +63,9 @@ def _by_reference_number(
     conflict: tuple[Verdict, ...],
 ) -> Finding:
     one = named[0]
-    if len(named) > 1 or any(other is not one for other in strict):
-        return undecided([*named, *strict], Verdict.REFERENCE_NUMBER_CONFLICT)
+    rivals = [other for other in patients if other is not one and _is_insured_alike(subject, other)]
+    if len(named) > 1 or rivals:
+        return undecided([*named, *strict, *rivals], Verdict.REFERENCE_NUMBER_CONFLICT)
     same_name = one.same_kana(subject) or one.same_name(subject)
     if same_name and one.same_birthdate(subject):
         # The sex is compared, and only that is left to a person.
@@ -92,21 +93,27 @@ def _agrees_strictly(subject: Subject, patient: Patient) -> bool:
     )
 
 
+def _is_insured_alike(subject: Subject, patient: Patient) -> bool:
+    """Say whether insurance, birthdate and a name point here, though the sex or the kana may be missing or wrong."""
+    is_named = patient.shares_kana(subject) or patient.same_name(subject)
+    return patient.same_birthdate(subject) and is_named and any(own.equals(subject) for own in patient.insurances)
+
+
 def _may_be_double(subject: Subject, patient: Patient) -> bool:
     """Say whether it may be a second chart of the same person: nothing the chart knows speaks against it."""
     return (
         patient.same_birthdate(subject)
-        and patient.same_kana(subject)
+        and patient.shares_kana(subject)
         and not patient.sex_differs(subject)
         and not any(insurance.is_known and insurance.contradicts(subject) for insurance in patient.insurances)
     )
 
 
 def _is_candidate(subject: Subject, patient: Patient) -> bool:
-    if patient.same_birthdate(subject) and patient.same_kana(subject):
+    if patient.same_birthdate(subject) and patient.shares_kana(subject):
         return True
     # A card is shared by a family: without a branch number it takes a name or a birthdate to be a candidate.
-    is_near = patient.same_birthdate(subject) or patient.same_kana(subject)
+    is_near = patient.same_birthdate(subject) or patient.shares_kana(subject)
     return any(
         insurance.equals(subject) and (is_near or insurance.names_one_person(subject))
         for insurance in patient.insurances

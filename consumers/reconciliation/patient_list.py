@@ -178,13 +178,16 @@ def apply_part(connection: Connection, write: TakePart, now: datetime) -> None:
     if write.state in (ARRIVING, CURRENT) or write.reason == FALL:
         insert_new(connection, patient_parts, [{"list_id": event.list_id, "part": event.part, "sealed": b""}])
         _insert_rows(connection, event, write.part.rows)
+    changed: dict[str, Any] = {"state": write.state, "reason": write.reason, "current_at": None}
     if write.state == CURRENT:
-        _swap(connection, event.clinic, event.list_id, event.taken_at)
+        # A list dated ahead of us would stay the newest until then, against every true one.
+        taken_at = min(event.taken_at, now)
+        changed |= {"current_at": now, "taken_at": taken_at}
+        _swap(connection, event.clinic, event.list_id, taken_at)
     if write.reason == FALL:
         _outdate_falls(connection, event.clinic, event.taken_at)
-    current_at = now if write.state == CURRENT else None
     own = update(patient_lists).where(patient_lists.c.list_id == event.list_id)
-    connection.execute(own.values(state=write.state, reason=write.reason, current_at=current_at))
+    connection.execute(own.values(**changed))
 
 
 def _list_row(event: PatientsChanged) -> dict[str, Any]:
@@ -242,11 +245,14 @@ def accept(connection: Connection, clinic: str, now: datetime) -> str | None:
 
 
 def current_lists(connection: Connection, clinics: Sequence[str]) -> dict[str, str]:
-    """Name the current list of each clinic that has one."""
-    query = select(patient_lists.c.clinic, patient_lists.c.list_id).where(
-        patient_lists.c.clinic.in_(sorted(set(clinics))), patient_lists.c.state == CURRENT
+    """Name the current list of each clinic that has one. It stays current, and whole, while the transaction lasts."""
+    query = (
+        select(patient_lists.c.clinic, patient_lists.c.list_id)
+        .where(patient_lists.c.clinic.in_(sorted(set(clinics))), patient_lists.c.state == CURRENT)
+        .order_by(patient_lists.c.clinic)
     )
-    return {row.clinic: row.list_id for row in connection.execute(query)}
+    # Else it could be swapped and its rows removed half way through a search: of two charts one would be found.
+    return {row.clinic: row.list_id for row in connection.execute(query.with_for_update(read=True))}
 
 
 def remove_old_rows(connection: Connection, most: int = _REMOVED_AT_ONCE) -> int:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 from consumers.reconciliation.decision import Decided, Foreign, decide_file
 from consumers.reconciliation.facts import FileFacts
 from consumers.reconciliation.ledger import FOREIGN_ANSWER, OPEN, WAITING, Finish, SeenBy, WriteResults
+from consumers.reconciliation.siblings import beside_siblings
 from pipeline.contents import result_context
 from pipeline.errors import PermanentError
 from pipeline.events import FileRejected, RecordReconciled
@@ -34,18 +35,22 @@ def files_to_rematch(
     """
     is_undecided = (results.c.state == OPEN) & results.c.patient_hash.is_(None) & results.c.confirmed_at.is_(None)
     is_behind = or_(results.c.list_id.is_(None), results.c.list_id != patient_lists.c.list_id)
+    is_due = and_(
+        results.c.clinic.in_(list(clinics)),
+        or_(results.c.state == WAITING, is_undecided),
+        is_behind,
+        ~_was_reviewed(),
+    )
+    current = and_(patient_lists.c.clinic == results.c.clinic, patient_lists.c.state == "current")
+    due = select(results.c.file_id).join(patient_lists, current).where(is_due)
+    # Whole files: one decided in part would be delivered with results that say nothing yet.
+    chosen = due.distinct().order_by(results.c.file_id).limit(most)
     query = (
         select(results.c.file_id, results.c.result)
         .join(files, files.c.file_id == results.c.file_id)
-        .join(patient_lists, and_(patient_lists.c.clinic == results.c.clinic, patient_lists.c.state == "current"))
-        .where(
-            results.c.clinic.in_(list(clinics)),
-            or_(results.c.state == WAITING, is_undecided),
-            is_behind,
-            ~_was_reviewed(),
-        )
-        .order_by(results.c.file_id)
-        .limit(most)
+        .join(patient_lists, current)
+        .where(is_due, results.c.file_id.in_(chosen))
+        .order_by(results.c.file_id, results.c.result)
         .with_for_update(of=files, skip_locked=True)
     )
     found: dict[str, set[int]] = {}
@@ -72,7 +77,12 @@ def rematch(file: FileFacts, numbers: frozenset[int], opener: Opener) -> Sequenc
     decided = decide_file(file.case)
     if isinstance(decided, Foreign):
         return _reject(file, seen)
-    return _replace(file, [(row.result, decided[row.result]) for row in rows if row.result < len(decided)], opener)
+    own = [row.result for row in rows if row.result < len(decided)]
+    try:
+        joined = [(number, beside_siblings(file, number, decided[number], opener)) for number in own]
+    except (PermanentError, ValueError):
+        return (Outcome("rematch_unreadable", writes=(seen,)),)
+    return _replace(file, joined, opener)
 
 
 def _is_undecided(row: Row[Any]) -> bool:

@@ -17,6 +17,7 @@ from consumers.reconciliation.index import patient_key
 from consumers.reconciliation.ledger import FOREIGN_ANSWER, Confirmed, Finish, Ledger, WriteResults
 from consumers.reconciliation.matching import Finding, undecided
 from consumers.reconciliation.patient_list import open_row
+from consumers.reconciliation.siblings import beside_siblings
 from pipeline.contents import result_context
 from pipeline.custody import FileOutcome
 from pipeline.errors import OnshiError, PermanentError
@@ -102,6 +103,7 @@ def reopen(connection: Connection, keyring: Keyring, target: str, decision: Deci
     decided = again[row.result]
     if row.confirmed_at is None or review.was_reopened(file, row):
         decided = review.doubted(file, row, decided)
+    decided = review.beside_siblings(file, row, decided)
     return review.write(file, row, decided, decision, None)
 
 
@@ -182,6 +184,12 @@ class _Review:
         patient = self.patient(file, decided.detail.patient_id)
         found = conclude(file.case.entries[row.result], undecided([] if patient is None else [patient]))
         return Decided(found.subject, found.detail, found.verdicts, needs_review=True)
+
+    def beside_siblings(self, file: FileFacts, row: Row[Any], decided: Decided) -> Decided:
+        try:
+            return beside_siblings(file, row.result, decided, self._opener)
+        except (PermanentError, ValueError):
+            raise ReviewError("unreadable") from None
 
     def write(
         self, file: FileFacts, row: Row[Any], decided: Decided, decision: Decision, confirmed: Confirmed | None

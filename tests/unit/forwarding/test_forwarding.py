@@ -67,6 +67,21 @@ def test_of_a_bulk_answer_each_result_holds_its_own_person_only(clinic: Forwardi
         assert (name in json.dumps(record, ensure_ascii=False)) == (record.get("result", {}).get("name") == name)
 
 
+def test_of_several_coverages_what_stands_aside_of_one_goes_to_no_other(
+    clinic: ForwardingClinic, tmp_path: Path
+) -> None:
+    sample = RES / "OQSsiquc01res_202605120012.xml"
+    head, tail = sample.read_text(encoding="utf-8").rsplit("</ResultOfQualificationConfirmation>", 1)
+    changed = tmp_path / sample.name
+    aside = "<Nickname>ONLY_THE_TWIN</Nickname></ResultOfQualificationConfirmation>"
+    changed.write_text(head + aside + tail.replace("</MessageBody>", "<Later>ALL</Later></MessageBody>"), "utf-8")
+    file_id = clinic.add_file(1, changed, people=2)
+    (outcome,) = clinic.handle(reconciled(file_id))
+    records = [result["record"] for result in clinic.opened(outcome).record["results"]]
+    assert all("ONLY_THE_TWIN" not in json.dumps(record) for record in records)
+    assert [record["unknown"] for record in records] == [[["MessageBody/Later", "ALL"]]] * 2
+
+
 def test_a_medication_answer_goes_as_one_record(clinic: ForwardingClinic) -> None:
     file_id = clinic.add_file(1, RES / "YZKsiquc01res_202605120031.xml")
     (outcome,) = clinic.handle(reconciled(file_id))

@@ -191,6 +191,22 @@ def test_medical_aid_follows_the_insurance_of_the_same_person(desk: Desk) -> Non
     assert desk.result(event, 1)["verdicts"] == "medical_aid_unregistered"
 
 
+def test_medical_aid_does_not_lend_its_patient_to_an_insurance_of_another_sex(desk: Desk) -> None:
+    desk.take_list(row(), row(**AID))
+    aid = result(
+        card_classification="A1",
+        insurer_number="12999999",
+        symbol=None,
+        number="7654321",
+        branch_number=None,
+        sex1=None,
+    )
+    event = desk.file("a", face(result(sex1="1"), aid))
+    desk.handle(event)
+    assert [desk.detail(event, at).patient_id for at in (0, 1)] == [None, None]
+    assert desk.detail(event, 0).candidates == ("10234",)
+
+
 def test_each_unit_of_a_bulk_answer_stands_alone(desk: Desk) -> None:
     desk.take_list(row())
     units = (
@@ -284,6 +300,38 @@ def test_an_answer_whose_patient_the_chart_now_says_was_born_otherwise_is_left_t
     desk.handle(event)
     assert desk.detail(event).patient_id is None
     assert desk.result(event)["needs_review"]
+
+
+@pytest.mark.parametrize(
+    ("chart", "record"),
+    [
+        pytest.param({"birthdate": "1970-01-01", "sex": "1"}, PDF, id="PDF, born otherwise"),
+        pytest.param({"birthdate": "", "sex": ""}, PDF, id="PDF, another name"),
+        pytest.param({"birthdate": "", "sex": ""}, medication(), id="medication, another name"),
+    ],
+)
+def test_an_answer_is_not_given_to_whoever_has_the_chart_number_by_now(
+    desk: Desk, chart: dict[str, str], record: Record
+) -> None:
+    desk.take_list(row(name="例示　次郎", kana="レイジ　ジロウ", insurer_number="06888888", number="9", **chart))
+    desk.asked(name="見本　花子")
+    event = desk.file("a", record, kind=MessageKind.MEDICATION, correlation=BASE)
+    desk.handle(event)
+    assert desk.detail(event).patient_id is None
+    assert desk.detail(event).candidates == ("10234",)
+    assert desk.result(event)["needs_review"]
+
+
+def test_a_stranger_met_by_a_card_that_is_not_valid_is_not_the_patient_asked_for(desk: Desk) -> None:
+    desk.take_list(row())
+    desk.asked(name="見本　花子")
+    stranger = face(result(name="担当　月子", name_kana="ﾀﾝﾄｳ ﾂｷｺ"), validity="2")
+    header = stranger.header.model_copy(update={"arbitrary_file_identifier": "a1"})
+    record = stranger.model_copy(update={"header": header})
+    event = desk.file("a", record, kind=MessageKind.ELIGIBILITY, correlation=BASE)
+    desk.handle(event)
+    assert desk.detail(event).patient_id is None
+    assert desk.result(event)["verdicts"] == "name_mismatch ineligible"
 
 
 def test_an_answer_to_a_request_for_nobody_known_is_matched_by_its_own_fields(desk: Desk) -> None:

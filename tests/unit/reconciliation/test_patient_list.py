@@ -54,6 +54,11 @@ def test_parts_of_two_lists_may_come_mixed_and_the_newest_wins(desk: Desk) -> No
     assert sorted(state for state, _ in _states(desk).values()) == ["current", "replaced"]
 
 
+def test_a_list_dated_ahead_of_us_does_not_shut_out_the_next_true_one(desk: Desk) -> None:
+    assert _words(desk, *desk.parts(_rows(4), hours=999)) == ["patients_current"]
+    assert _words(desk, *desk.parts(_rows(5), hours=24.01)) == ["patients_current"]
+
+
 def test_an_older_list_that_comes_later_changes_nothing(desk: Desk) -> None:
     assert _words(desk, *desk.parts(_rows(5), hours=2), *desk.parts(_rows(6), hours=1)) == [
         "patients_current",

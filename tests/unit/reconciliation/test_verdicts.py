@@ -120,6 +120,12 @@ def test_the_row_in_force_on_the_day_is_compared() -> None:
     assert codes(decide_one(said, old, row())) == "insurance_mismatch"
 
 
+def test_the_address_is_compared_beside_the_insurance_in_force() -> None:
+    old = row(address="旧県旧市1-1", insurer_number="06111111", valid_from="2010-01-01", valid_to="2020-03-31")
+    assert codes(decide_one(entry(), old, row())) == "match"
+    assert codes(decide_one(entry(address="旧県旧市1-1"), old, row())) == "address_mismatch"
+
+
 @pytest.mark.parametrize(
     ("service", "expected"),
     [
