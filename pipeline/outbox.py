@@ -9,22 +9,35 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, delete, exists, select, update
+from sqlalchemy import Connection, Row, delete, exists, or_, select, update
 
+from pipeline.custody import FileOutcome
 from pipeline.envelope import Envelope, WireEvent, enclose, write
 from pipeline.events import DeliveryWanted, Event, RecordParsed, RecordReconciled
 from pipeline.storage.engine import insert_new
-from pipeline.storage.schema import files, outbox
+from pipeline.storage.schema import deliveries, files, outbox, parked, receipts
 from pipeline.topology import Role
 
 HEALED: frozenset[str] = frozenset(event.type_name() for event in (RecordParsed, RecordReconciled, DeliveryWanted))
-"""Facts that are published again while their file is not final."""
+"""Facts that are published again while somebody may still be waiting for them."""
 LATER = timedelta(hours=1)
 """How long after the first repetition the next ones come."""
 KEPT = timedelta(days=14)
 """How long what was sent is kept: longer than a terminal's spool, from which a cause may come again."""
 LEFT_AFTER = timedelta(seconds=5)
 """How long a row may wait for its own runner before any runner sends it."""
+
+_IS_HEARD = exists().where(receipts.c.file_id == files.c.file_id, receipts.c.consumer == Role.CONSENT.value)
+_IS_PARKED = exists().where(
+    parked.c.correlation == files.c.file_id, parked.c.consumer == Role.CONSENT.value, parked.c.state == "parked"
+)
+_IS_BEHIND = exists().where(deliveries.c.file_id == files.c.file_id, deliveries.c.done_revision < files.c.revision)
+# The chart may have a file that consent never heard of, or an older revision of it than a person has decided.
+_IS_OPEN = or_(
+    files.c.outcome == FileOutcome.PENDING.value,
+    files.c.outcome.in_((FileOutcome.DELIVERED.value, FileOutcome.NOT_DUE.value)) & ~_IS_HEARD & ~_IS_PARKED,
+    (files.c.outcome == FileOutcome.DELIVERED.value) & _IS_BEHIND,
+)
 
 _counter = itertools.count(time.time_ns())
 
@@ -94,13 +107,8 @@ def to_repeat(connection: Connection, role: Role, now: datetime, most: int = 200
     rows = connection.execute(select(outbox).where(due).limit(most).with_for_update(skip_locked=True)).all()
     if not rows:
         return []
-    still_open = set(
-        connection.scalars(
-            select(files.c.file_id).where(
-                files.c.file_id.in_({row.correlation for row in rows}), files.c.outcome == "pending"
-            )
-        )
-    )
+    about = files.c.file_id.in_({row.correlation for row in rows})
+    still_open = set(connection.scalars(select(files.c.file_id).where(about, _IS_OPEN)))
     again = [row for row in rows if row.correlation in still_open]
     over = [row.event_id for row in rows if row.correlation not in still_open]
     connection.execute(update(outbox).where(outbox.c.event_id.in_(over)).values(again_at=None))

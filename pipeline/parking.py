@@ -100,7 +100,8 @@ def discard(connection: Connection, parked_ids: Sequence[str], staff: str, reaso
         .where(parked.c.parked_id.in_([row.parked_id for row in rows]))
         .values(state="discarded", ended_at=now, staff=staff, discard_reason=reason)
     )
-    about = [row for row in rows if row.correlation and _is_about_file(row.type)]
+    # Deletion only looks after copies: giving up one of its messages says nothing of the file.
+    about = [row for row in rows if row.correlation and _is_about_file(row.type) and row.consumer != Role.DELETION]
     insert_new(
         connection,
         receipts,

@@ -36,6 +36,7 @@ from pipeline.topology import Exchange, work_queue
 LOG = logging.getLogger("onshi.runner")
 IDLE = timedelta(milliseconds=200)
 LOCAL_RETRY_SECONDS = 5
+FIRST_PAUSE_SECONDS = 0.5
 PROBE_MOST_SECONDS = 10.0
 
 
@@ -84,11 +85,11 @@ class Runner:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then finish what is in hand. Store or broker away: pause, probe, go on."""
-        pause = 0.5
+        pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
             try:
                 self._session(stop)
-                pause = 0.5
+                pause = FIRST_PAUSE_SECONDS
             except AwayError as error:
                 self._paused(error)
                 stop.wait(pause)
@@ -104,7 +105,7 @@ class Runner:
             PAUSED.labels(self._role).set(0)
             while not stop.is_set() and not self._fuse.is_blown:
                 self.pulse.ready()
-                self._turn(subscription)
+                self._turn(subscription, stop)
             if self._fuse.is_blown:
                 self._wait_blown(subscription, stop)
         finally:
@@ -112,12 +113,12 @@ class Runner:
             self._chores.close()
             self._publisher.close()
 
-    def _turn(self, subscription: Subscription) -> None:
+    def _turn(self, subscription: Subscription, stop: threading.Event) -> None:
         self.pulse.beat()
         deliveries = subscription.receive(self._batch, IDLE)
         if deliveries:
             started = time.monotonic()
-            self._handle(subscription, deliveries)
+            self._handle_when_back(subscription, deliveries, stop)
             BATCH_SECONDS.labels(self._role).observe(time.monotonic() - started)
             if self._recovering and not any(delivery.redelivered for delivery in deliveries):
                 self._recovering = False
@@ -145,6 +146,29 @@ class Runner:
         LOG.warning("paused", extra={"consumer": self._role, "error": type(error).__name__, "reason": str(error)})
 
     # One batch
+
+    def _handle_when_back(
+        self, subscription: Subscription, deliveries: Sequence[Delivery], stop: threading.Event
+    ) -> None:
+        """Handle a batch, kept in hand while the store or the publishing side is away.
+
+        Given back and taken again at every probe, it would reach the broker's delivery limit and be parked.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self._handle(subscription, deliveries)
+            except AwayError as error:
+                self._paused(error)
+                if stop.wait(pause):
+                    raise
+                # Raises when the subscription is what has gone: then the batch comes again with the next one.
+                subscription.receive(0, timedelta(0))
+                self.pulse.beat()
+                pause = min(pause * 2, PROBE_MOST_SECONDS)
+            else:
+                PAUSED.labels(self._role).set(0)
+                return
 
     def _handle(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
         self._started = time.monotonic()

@@ -61,13 +61,15 @@ def erasures(connection: Connection, settings: Settings, now: datetime) -> list[
 def _due_copies(connection: Connection, settings: Settings, now: datetime) -> Sequence[Any]:
     terminals = [edge for edge in settings.edges if edge.edge != CHART_EDGE]
     reachable = edge_reports.taking_orders(terminals, edge_reports.read(connection), now)
+    old_enough = now - timedelta(seconds=settings.centre.minimum_age_seconds)
     held = exists().where(holds_table.c.file_id == copies.c.file_id, holds_table.c.state.in_(ACTIVE))
     query = (
         select(copies.c.copy_id, copies.c.file_id, copies.c.clinic, copies.c.terminal, copies.c.orders)
         .join(files, files.c.file_id == copies.c.file_id)
         .where(
             copies.c.custody == Custody.STORED.value,
-            copies.c.seen_at <= now - timedelta(seconds=settings.centre.minimum_age_seconds),
+            # Seen by a clock that was ahead, it would seem too young for as long: then our own time counts.
+            or_(copies.c.seen_at <= old_enough, copies.c.stored_at <= old_enough),
             or_(copies.c.ordered_until.is_(None), copies.c.ordered_until <= now),
             tuple_(copies.c.clinic, copies.c.terminal).in_([(edge.clinic, edge.edge) for edge in reachable]),
             or_(*(_has_receipts(outcome, roles) for outcome, roles in REQUIRED.items())),

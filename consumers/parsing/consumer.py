@@ -106,7 +106,12 @@ class Parsing(Consumer[Prepared, Facts]):
 
     def gather(self, connection: Connection, batch: Sequence[Prepared]) -> Facts:
         ids = sorted({prepared.event.file_id for prepared in batch})
-        query = select(receipts.c.file_id).where(receipts.c.consumer == self.role.value, receipts.c.file_id.in_(ids))
+        # A message may have been discarded before its file ever reached the store: then nothing is finished.
+        query = (
+            select(receipts.c.file_id)
+            .join(files, files.c.file_id == receipts.c.file_id)
+            .where(receipts.c.consumer == self.role.value, receipts.c.file_id.in_(ids))
+        )
         return Facts(frozenset(connection.scalars(query)))
 
     def decide(self, prepared: Prepared, facts: Facts, now: datetime) -> Outcome:

@@ -208,9 +208,14 @@ class EmbeddedSubscription:
             raise BrokerAwayError("the subscription is closed")
         if most <= 0:
             return []
-        taken = self._writer.do(lambda tables: tables.take(self._queue, most))
-        self._held.update(delivery.tag for delivery in taken)
-        return taken
+
+        def take(tables: Tables) -> list[Delivery]:
+            taken = tables.take(self._queue, most)
+            # Noted before the commit: a receiver that gives up waiting for it must still give back what it marks.
+            self._held.update(delivery.tag for delivery in taken)
+            return taken
+
+        return self._writer.do(take)
 
     def _checked(self, deliveries: Sequence[Delivery]) -> list[int]:
         if self._closed:

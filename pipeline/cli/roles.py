@@ -31,6 +31,7 @@ from producers.terminal import TerminalRole
 
 LOG = logging.getLogger("onshi.supervisor")
 READY_EVERY_SECONDS = 1.0
+DECLARE_EVERY_SECONDS = 60.0
 MEASURE_EVERY = 5
 """Every how many looks an edge's counts are measured; each asks its ledger."""
 
@@ -93,7 +94,9 @@ class Assembly:
                 stop.wait(pause)
                 pause = min(pause * 2, 30)
             else:
-                stop.wait()
+                # Again and again, for a queue may be deleted, or a broker come back empty, at any time.
+                stop.wait(DECLARE_EVERY_SECONDS)
+                pause = 0.5
 
     def _centre_part(self, role: Role) -> Part:
         pulse = Pulse(role)

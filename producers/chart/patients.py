@@ -2,7 +2,8 @@
 
 A list is read when its file looks different, and used when two readings `settle_seconds` apart are identical and
 every row is well formed; otherwise the last one stands. Its parts wait in the local file until the broker has
-confirmed them, so a list is sent once, after however many restarts.
+confirmed them. A list is said again from time to time under its own id: the centre, which knows it, does nothing; one
+that lost it (a broker wiped, a store restored) would else let every result wait until the chart writes another.
 """
 
 import logging
@@ -60,6 +61,11 @@ class LastList:
             row = transaction.execute("SELECT mac FROM patient_list").fetchone()
             return str(row[0]) if row else None
 
+    def taken_at(self) -> datetime | None:
+        with self._ledger.transaction() as transaction:
+            row = transaction.execute("SELECT taken_at FROM patient_list").fetchone()
+            return datetime.fromisoformat(row[0]) if row else None
+
     def replace(self, mac: str, parts: Sequence[PatientsChanged], now: datetime) -> None:
         """Put a list on its way; parts of an older one that still wait are taken back."""
         with self._ledger.transaction() as transaction:
@@ -87,6 +93,7 @@ class Patients:
         last: LastList,
         clock: Clock,
         faults: Faults,
+        again_seconds: float = 3600.0,
     ) -> None:
         self.name = "patients"
         self.row_faults: tuple[RowFault, ...] = ()
@@ -103,6 +110,8 @@ class Patients:
         self._sealer = Sealer()
         self._before: _Reading | None = None
         self._settled: _Look | None = None
+        self._again_seconds = again_seconds
+        self._again_at = clock.monotonic() + again_seconds
 
     def step(self) -> float:
         try:
@@ -123,7 +132,7 @@ class Patients:
 
     def _look(self) -> float:
         look = _look_of(self._path.stat())
-        if look == self._settled:
+        if look == self._settled and not self._is_due_again():
             return self._scan_seconds
         reading = self._read()
         before, self._before = self._before, reading
@@ -136,6 +145,9 @@ class Patients:
         self._use(reading.content)
         self._before, self._settled = None, reading.look
         return self._scan_seconds
+
+    def _is_due_again(self) -> bool:
+        return self._clock.monotonic() >= self._again_at
 
     def _read(self) -> _Reading:
         with self._path.open("rb") as source:
@@ -153,9 +165,11 @@ class Patients:
         self.row_faults = ()
         self._faults.set(Fault.PATIENTS_INVALID, stands=False)
         mac = self._identity.mac("content", content)
-        if mac != self._last.mac():
-            now = self._clock.now()
-            self._last.replace(mac, list(self._parts(mac, rows, now)), now)
+        is_new = mac != self._last.mac()
+        if is_new or self._is_due_again():
+            taken_at = (None if is_new else self._last.taken_at()) or self._clock.now()
+            self._last.replace(mac, list(self._parts(mac, rows, taken_at)), taken_at)
+            self._again_at = self._clock.monotonic() + self._again_seconds
             LOG.info("patients", extra={"clinic": self._clinic, "count": len(rows)})
         self._faults.set(Fault.KEYS, stands=False)
         self._faults.set(Fault.DISK_FULL, stands=False)
@@ -166,8 +180,8 @@ class Patients:
         for fault in error.faults[:FAULTS_LOGGED]:
             LOG.warning("patients", extra={"clinic": self._clinic, "reason": "patients_invalid", "where": str(fault)})
 
-    def _parts(self, mac: str, rows: Sequence[PatientRow], now: datetime) -> Iterator[PatientsChanged]:
-        list_id = derive_id("patients", self._clinic, mac, now.isoformat())
+    def _parts(self, mac: str, rows: Sequence[PatientRow], taken_at: datetime) -> Iterator[PatientsChanged]:
+        list_id = derive_id("patients", self._clinic, mac, taken_at.isoformat())
         contents = split_rows(rows, PART_BYTES)
         key = self._standing_key()
         for part, content in enumerate(contents, start=1):
@@ -175,7 +189,7 @@ class Patients:
                 clinic=self._clinic,
                 edge=CHART_EDGE,
                 list_id=list_id,
-                taken_at=now,
+                taken_at=taken_at,
                 part=part,
                 parts=len(contents),
                 rows=len(rows),

@@ -31,6 +31,8 @@ from producers.chart.worker import Claims, Worker
 
 WORKERS = 2
 """The effect is mostly waiting for the disk; two overlap writing with flushing."""
+LATER = 4
+"""How much longer than other repetitions that of the patient list waits (hourly): it is long, and mostly known."""
 LOOK_SECONDS = 0.2
 TURNS_AT_END = 50
 """Batches that are sent after a stop before the rest is left to the next start."""
@@ -150,6 +152,7 @@ class ChartRole:
             last=LastList(ledger),
             clock=self._clock,
             faults=faults,
+            again_seconds=self._settings.centre.republish_seconds * LATER,
         )
         bells = {sender.name: answered, workers[0].name: wanted}
         return _Running(receiver, sender, breaker, (receiver, sender, patients, *workers), bells)

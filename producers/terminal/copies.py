@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipeline.custody import Custody
 from producers.terminal.handles import Stamp
@@ -123,10 +123,14 @@ def times_seen(db: sqlite3.Connection, name_macs: Sequence[str]) -> dict[tuple[s
     return {(name_mac, mac): count for name_mac, mac, count in rows}
 
 
-def due(db: sqlite3.Connection, now: datetime, most: int) -> list[Copy]:
-    """Find what is to be published now, oldest first."""
-    query = f"{_SELECT} WHERE next_publish_at <= ? AND damaged = 0 ORDER BY next_publish_at, number LIMIT ?"
-    return [_copy(row) for row in db.execute(query, (to_micros(now), most))]
+def due(db: sqlite3.Connection, now: datetime, longest: timedelta, most: int) -> list[Copy]:
+    """Find what is to be published now, oldest first. No repetition is ever set further ahead than `longest`."""
+    # What seems not due for longer, or was never published at all, was written by a clock that was ahead.
+    query = (
+        f"{_SELECT} WHERE next_publish_at IS NOT NULL AND damaged = 0"
+        " AND (published = 0 OR next_publish_at <= ? OR next_publish_at > ?) ORDER BY next_publish_at, number LIMIT ?"
+    )
+    return [_copy(row) for row in db.execute(query, (to_micros(now), to_micros(now + longest), most))]
 
 
 def mark_published(db: sqlite3.Connection, copies: Iterable[tuple[str, datetime]], now: datetime) -> None:

@@ -99,7 +99,7 @@ class Sending:
 
     def _send_files(self, publisher: Publisher, now: datetime) -> int:
         with self._ledger.reading() as db:
-            due = copies.due(db, now, WINDOW_FILES)
+            due = copies.due(db, now, self._rules.repeat_after * LATER, WINDOW_FILES)
         window, damaged = self._read_window(due)
         if damaged:
             with self._ledger.transaction() as db:

@@ -8,7 +8,7 @@ batch of one folder. The caller commits its intent before `take` and once more b
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from producers.terminal.handles import (
     ObstacleError,
@@ -130,10 +130,12 @@ def reopen(folder: int, target: Target) -> Taken | Failure:
         handle = open_regular(folder, target.quarantine, write=True)
     except ObstacleError as met:
         return Failure(target, reason_of(met), is_stranded=met.reason != "gone")
-    if _difference(Stamp.of(os.fstat(handle)), target.stamp):
+    now = Stamp.of(os.fstat(handle))
+    # Not the device: that of a share changes with every mount, and nobody else can have guessed the name.
+    if (now.ino, now.size) != (target.stamp.ino, target.stamp.size):
         os.close(handle)
         return Failure(target, "changed", is_stranded=True)
-    return Taken(target, handle)
+    return Taken(replace(target, stamp=now), handle)
 
 
 def destroy(folder: int, batch: Sequence[Taken], filesystem: str) -> Iterator[Wiped | Failure]:

@@ -4,11 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from pipeline.broker.embedded import EmbeddedBroker, EmbeddedBusyError
+from pipeline.broker.embedded_tables import Tables
+from pipeline.broker.embedded_writer import Writer
+from pipeline.broker.port import BrokerAwayError, Delivery
 from tests.broker.builders import DELIVERY_LIMIT, TOPOLOGY, drain, ids, message, messages, publish, receive_all
 from tests.support.eventually import eventually
 
@@ -190,4 +195,29 @@ def test_many_threads_share_their_commits(tmp_path: Path) -> None:
     broker.declare(TOPOLOGY)
     publish(broker, messages(1000))
     assert len(list(drain(broker, "work", 1000))) == 1000
+    broker.close()
+
+
+def test_what_a_stalled_disk_marked_for_a_receiver_that_gave_up_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    broker.declare(TOPOLOGY)
+    publish(broker, [message("m1")])
+    subscription = broker.subscribe("work", 1)
+    quick_take, patient_do = Tables.take, Writer.do
+
+    def slow_take(tables: Tables, queue: str, most: int) -> list[Delivery]:
+        taken = quick_take(tables, queue, most)
+        time.sleep(0.5)
+        return taken
+
+    with monkeypatch.context() as stalled:
+        stalled.setattr(Tables, "take", slow_take)
+        stalled.setattr(Writer, "do", lambda writer, operation: patient_do(writer, operation, 0.2))
+        with pytest.raises(BrokerAwayError):
+            subscription.receive(1, timedelta(0))
+        time.sleep(0.6)
+    subscription.close()
+    assert ids(drain(broker, "work", 1)) == ["m1"]
     broker.close()

@@ -53,10 +53,10 @@ class PostgresNode:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False).returncode:
             if time.monotonic() > deadline:
-                raise TimeoutError("PostgreSQL did not start within 30 s")
+                raise TimeoutError("PostgreSQL did not start within 90 s")
 
     def database(self) -> str:
         """Make a fresh database and return its URL."""

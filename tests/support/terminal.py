@@ -257,6 +257,13 @@ class TerminalBench:
         finally:
             db.close()
 
+    def write(self, statement: str) -> None:
+        """Change the ledger of a role that does not run."""
+        db = sqlite3.connect(self.ledger)
+        db.execute(statement)
+        db.commit()
+        db.close()
+
 
 BenchMaker = Callable[..., TerminalBench]
 

@@ -78,6 +78,17 @@ def test_an_unchanged_list_is_not_sent_again_after_a_restart(
     assert len(lists.of(PatientsChanged)) == 1
 
 
+def test_an_unchanged_list_is_said_again_in_time_as_the_same_list(
+    settings: Settings, keyring: Keyring, broker: EmbeddedBroker, lists: Heard, tmp_path: Path
+) -> None:
+    often = settings.model_copy(update={"centre": settings.centre.model_copy(update={"republish_seconds": 0.1})})
+    put(tmp_path, list_of("1", "2"))
+    with running(often, broker):
+        heard = eventually(lambda: (parts := lists.of(PatientsChanged)) and len(parts) >= 3 and parts)
+    assert len({(part.id, part.list_id, part.taken_at) for part in heard}) == 1
+    assert [row.patient_id for row in patients_in(heard[-1:], keyring)] == ["1", "2"]
+
+
 def test_a_list_that_came_back_is_a_new_one(
     settings: Settings, broker: EmbeddedBroker, lists: Heard, tmp_path: Path
 ) -> None:

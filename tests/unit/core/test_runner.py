@@ -17,14 +17,15 @@ from pipeline.clock import SystemClock
 from pipeline.consumer import Consumer
 from pipeline.envelope import Envelope, enclose, pack, read, write
 from pipeline.errors import PermanentError, TransientError
-from pipeline.events import Event, FileCaptured, FileStored
+from pipeline.events import Event, FileCaptured, FileStored, RecordParsed, RecordReconciled
 from pipeline.fuse import MOST_IN_A_ROW
 from pipeline.outcome import Outcome
 from pipeline.runner import Runner
 from pipeline.storage import Store
-from pipeline.storage.schema import decisions, inbox, parked
+from pipeline.storage.engine import StoreAwayError
+from pipeline.storage.schema import decisions, deliveries, files, inbox, parked, receipts
 from pipeline.storage.schema import outbox as outbox_table
-from pipeline.topology import Edge, Role, Tier, orders_queue, retry_queue, work_queue
+from pipeline.topology import DELIVERY_LIMIT, Edge, Role, Tier, orders_queue, parked_queue, retry_queue, work_queue
 from tests.support.eventually import eventually
 
 NOW = datetime(2026, 5, 12, 0, 15, 33, tzinfo=UTC)
@@ -122,6 +123,11 @@ def answers(broker: EmbeddedBroker) -> list[str]:
 def count(store: Store, query: object) -> int:
     with store.reading() as connection:
         return connection.scalar(query) or 0  # type: ignore[call-overload,no-any-return]
+
+
+def file_row(file_id: str, outcome: str, revision: int = 1) -> dict[str, object]:
+    about = {"file_id": file_id, "clinic": "c001", "terminal": "t1", "kind": "face", "outcome": outcome}
+    return {**about, "revision": revision, "suffix": ".xml", "captured_at": NOW, "stored_at": NOW}
 
 
 def parked_reasons(store: Store) -> dict[str, str]:
@@ -284,18 +290,12 @@ def test_two_events_of_one_key_never_share_a_batch(store, broker) -> None:
 
 
 def test_an_open_file_is_spoken_of_again_and_a_finished_one_is_not(store) -> None:
-    from pipeline.events import RecordParsed  # noqa: PLC0415
-    from pipeline.storage.schema import files  # noqa: PLC0415
-
-    def row(file_id: str, outcome: str) -> dict[str, object]:
-        about = {"file_id": file_id, "clinic": "c001", "terminal": "t1", "kind": "face", "outcome": outcome}
-        return {**about, "revision": 1, "suffix": ".xml", "captured_at": NOW, "stored_at": NOW}
-
     events = [
         RecordParsed(clinic="c001", file_id=name, revision=1, kind="face", terminal="t1") for name in ("open", "done")
     ]
     with store.transaction() as connection:
-        connection.execute(files.insert(), [row("open", "pending"), row("done", "delivered")])
+        connection.execute(files.insert(), [file_row("open", "pending"), file_row("done", "delivered")])
+        connection.execute(receipts.insert().values(file_id="done", consumer="consent", result="done", at=NOW))
         outbox.add(connection, Role.PARSING, [(event, None) for event in events], NOW, timedelta(minutes=15))
         connection.execute(update(outbox_table).values(sent_at=NOW))
         assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=14)) == []
@@ -306,8 +306,6 @@ def test_an_open_file_is_spoken_of_again_and_a_finished_one_is_not(store) -> Non
 
 
 def test_what_was_sent_long_ago_is_purged_unless_its_file_is_still_open(store) -> None:
-    from pipeline.storage.schema import files  # noqa: PLC0415
-
     about = {
         "clinic": "c001",
         "terminal": "t1",
@@ -334,3 +332,59 @@ def test_what_was_sent_long_ago_is_purged_unless_its_file_is_still_open(store) -
         assert outbox.purge(connection, Role.PARSING, NOW + timedelta(days=13)) == 0
         assert outbox.purge(connection, Role.PARSING, NOW + timedelta(days=15)) == 1
         assert connection.scalar(select(outbox_table.c.correlation)) == "open"
+
+
+@pytest.mark.parametrize("outcome", ["delivered", "not_due"])
+def test_a_record_that_consent_never_heard_of_is_said_again_though_the_chart_has_it(store, outcome: str) -> None:
+    event = RecordParsed(clinic="c001", file_id="f1", revision=1, kind="face", terminal="t1")
+    later = [NOW + timedelta(minutes=minutes) for minutes in (16, 80, 150)]
+    with store.transaction() as connection:
+        connection.execute(files.insert().values(**file_row("f1", outcome, revision=1)))
+        outbox.add(connection, Role.PARSING, [(event, None)], NOW, timedelta(minutes=15))
+        connection.execute(update(outbox_table).values(sent_at=NOW))
+        assert len(outbox.to_repeat(connection, Role.PARSING, later[0])) == 1
+        assert len(outbox.to_repeat(connection, Role.PARSING, later[1])) == 1
+        connection.execute(receipts.insert().values(file_id="f1", consumer="consent", result="done", at=NOW))
+        assert outbox.to_repeat(connection, Role.PARSING, later[2]) == []
+
+
+def test_a_decision_that_the_chart_has_not_confirmed_is_said_again_though_an_older_one_was_delivered(store) -> None:
+    event = RecordReconciled(clinic="c001", file_id="f1", revision=2, needs_review=False)
+    delivery = {"file_id": "f1", "clinic": "c001", "wanted_revision": 1, "state": "done", "wanted_at": NOW}
+    with store.transaction() as connection:
+        connection.execute(files.insert().values(**file_row("f1", "delivered", revision=2)))
+        connection.execute(receipts.insert().values(file_id="f1", consumer="consent", result="done", at=NOW))
+        connection.execute(deliveries.insert().values(**delivery, done_revision=1))
+        outbox.add(connection, Role.RECONCILIATION, [(event, None)], NOW, timedelta(minutes=15))
+        connection.execute(update(outbox_table).values(sent_at=NOW))
+        assert len(outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=16))) == 1
+        connection.execute(update(deliveries).values(done_revision=2))
+        assert outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=80)) == []
+
+
+def test_a_store_that_is_away_for_long_burns_no_attempt(consumer, store, broker, monkeypatch) -> None:
+    probes = 0
+
+    def away() -> Exception:
+        nonlocal probes
+        probes += 1
+        return StoreAwayError("locked")
+
+    monkeypatch.setattr("pipeline.runner.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("pipeline.runner.PROBE_MOST_SECONDS", 0.002)
+    consumer.fail = {"c1": away}
+    send(broker, captured("c1"))
+    with running(consumer, store, broker):
+        eventually(lambda: probes > 3 * DELIVERY_LIMIT, 20)
+        consumer.fail = {}
+        eventually(lambda: consumer.applied == ["c1"], 20)
+    assert parked_reasons(store) == {}
+    assert broker.depth(parked_queue(Role.PARSING)) == 0
+
+
+def test_a_message_in_hand_while_the_store_is_away_is_given_back_at_a_stop(consumer, store, broker) -> None:
+    consumer.fail = {"c1": lambda: StoreAwayError("locked")}
+    send(broker, captured("c1"))
+    with running(consumer, store, broker) as runner:
+        eventually(lambda: runner.pulse.why_not_ready == "away")
+    assert broker.depth(work_queue(Role.PARSING)) == 1

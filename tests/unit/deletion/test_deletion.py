@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from itertools import permutations
 
 import pytest
+from sqlalchemy import update
 
 from consumers.deletion import Deletion
 from consumers.deletion.consumer import NotStoredYetError
@@ -422,3 +423,11 @@ def test_whole_life_of_a_copy_on_postgresql(centre: Centre, postgresql_url: str)
     with group.store.reading() as connection:
         assert certificates_of(connection, group.keyring) == []
     group.store.close()
+
+
+def test_a_copy_seen_by_a_clock_that_was_ahead_is_ordered_all_the_same(centre: Centre, deletion: Deletion) -> None:
+    add_file(centre)
+    add_copy(centre)
+    with centre.store.transaction() as connection:
+        connection.execute(update(copies).values(seen_at=NOW + timedelta(days=30)))
+    assert [order.copy_id for order in _orders(centre, deletion, NOW + timedelta(hours=1))] == [copy_id("a")]

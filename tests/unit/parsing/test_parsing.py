@@ -192,3 +192,13 @@ def test_content_that_is_not_what_the_terminal_hashed_is_refused(centre: Centre)
     event = captured(centre).model_copy(update={"mac": "00" * 32})
     with pytest.raises(PermanentError, match="content_changed"):
         centre.handle(parsing(centre), event, NOW)
+
+
+def test_a_file_whose_message_was_discarded_before_it_was_ever_stored_is_stored_when_it_comes_again(
+    centre: Centre,
+) -> None:
+    event = captured(centre)
+    centre.insert(receipts, file_id=event.file_id, consumer="parsing", result="discarded", at=NOW)
+    outcome = centre.handle(parsing(centre), event, NOW)
+    assert outcome.result == "parsed"
+    assert centre.row(files)["sealed_original"]

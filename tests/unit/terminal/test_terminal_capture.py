@@ -1,12 +1,13 @@
 """What is taken from the share, what is not, and what is left as it was."""
 
 import os
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from pipeline.events import FileCaptured, FileRefused, FileVanished
 from tests.support.eventually import eventually
-from tests.support.terminal import BenchMaker, TerminalBench, content, face_name
+from tests.support.terminal import BenchMaker, SteppingClock, TerminalBench, content, face_name
 
 
 def has_come_round(terminal: TerminalBench, since: float) -> bool:
@@ -142,6 +143,17 @@ def test_a_copy_nobody_answers_is_published_again_and_no_more_once_stored(bench:
     assert len({event.id for event in again}) == 1
     terminal.store(again[0])
     eventually(lambda: terminal.rows("SELECT next_publish_at FROM copies") == [(None,)])
+
+
+def test_a_clock_that_was_ahead_and_is_put_right_silences_no_copy(bench: BenchMaker) -> None:
+    clock = SteppingClock()
+    clock.shift = timedelta(days=30)
+    terminal = bench(clock, centre={"republish_seconds": 0.3})
+    terminal.drop(1)
+    terminal.captured()
+    clock.shift = timedelta()
+    before = len(terminal.of(FileCaptured))
+    terminal.wait_for(FileCaptured, before + 2)
 
 
 def test_nothing_counts_as_gone_while_the_share_is_away(bench: BenchMaker, tmp_path: Path) -> None:

@@ -161,6 +161,20 @@ def test_nothing_is_erased_before_its_least_age(bench: BenchMaker) -> None:
     assert failure(terminal) == "too_young"
 
 
+def test_a_copy_seen_by_a_clock_that_was_ahead_is_erased_all_the_same(bench: BenchMaker) -> None:
+    clock = SteppingClock()
+    clock.shift = timedelta(days=30)
+    terminal = bench(clock)
+    terminal.drop(1)
+    (event,) = terminal.captured()
+    terminal.stop()
+    clock.shift = timedelta()
+    terminal.start()
+    terminal.store(event)
+    terminal.order(terminal.erasure(event))
+    terminal.wait_for(FileErased)
+
+
 def test_beside_another_program_nothing_is_erased_before_its_hours(bench: BenchMaker) -> None:
     terminal = bench(terminal={"mode": "beside", "erase_after": "1h"})
     (event,) = stored(terminal, 1)
@@ -222,6 +236,19 @@ def test_an_erasure_cut_off_while_overwriting_is_finished(bench: BenchMaker) -> 
     path.rename(terminal.terminal.face / QUARANTINE)
     terminal.start()
     assert terminal.wait_for(FileErased)[0].level == "L1"
+
+
+def test_an_erasure_cut_off_while_overwriting_is_finished_after_the_share_came_back_as_another_device(
+    bench: BenchMaker,
+) -> None:
+    terminal = bench()
+    stored(terminal, 1)
+    crashed_with(terminal, "overwriting", QUARANTINE)
+    terminal.write("UPDATE copies SET dev = '1' || dev")
+    (terminal.terminal.face / face_name(1)).rename(terminal.terminal.face / QUARANTINE)
+    terminal.start()
+    assert terminal.wait_for(FileErased)[0].level == "L1"
+    assert not list(terminal.terminal.face.iterdir())
 
 
 def test_an_erasure_whose_end_nobody_saw_is_certified_as_removal_only(bench: BenchMaker) -> None:
