@@ -26,10 +26,9 @@ class HealthServer:
     def __init__(self, host: str, port: int, pulses: Sequence[Pulse]) -> None:
         handler = _handler(pulses)
         try:
-            self._server = ThreadingHTTPServer((host, port), handler)
+            self._server = _Server((host, port), handler)
         except OSError:
-            self._server = ThreadingHTTPServer((host, 0), handler)
-        self._server.daemon_threads = True
+            self._server = _Server((host, 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property
@@ -44,6 +43,13 @@ class HealthServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep a caller that hung up out of the log, where a trace is no line of ours."""
 
 
 def _handler(pulses: Sequence[Pulse]) -> type[BaseHTTPRequestHandler]:

@@ -47,18 +47,18 @@ class _Line(logging.Formatter):
         line.update({name: record.__dict__[name] for name in FIELDS if name in record.__dict__})
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__name__
-            line["where"] = _where(record)
+            line["where"] = frames(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def _where(record: logging.LogRecord) -> str:
+def frames(error: BaseException) -> str:
     """Name the frames of a failure without its text, which could quote a file."""
-    frames = []
-    trace = record.exc_info[2] if record.exc_info else None
+    names = []
+    trace = error.__traceback__
     while trace is not None:
-        frames.append(f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
+        names.append(f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
         trace = trace.tb_next
-    return ">".join(frames[-6:])
+    return ">".join(names[-6:])
 
 
 def set_up(level: int = logging.INFO) -> None:

@@ -1,7 +1,7 @@
 """What was set aside, and how does it come back? The table `parked` is the truth; parked queues are only transit."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -91,15 +91,23 @@ def ask_replay(connection: Connection, parked_ids: Sequence[str]) -> int:
     return connection.execute(update(parked).where(wanted).values(state="replaying")).rowcount
 
 
-def discard(connection: Connection, parked_ids: Sequence[str], staff: str, reason: str, now: datetime) -> int:
-    """Give messages up for good: their consumer's receipt is `discarded`, their file `rejected`; erasure goes on."""
+def reason_context(parked_id: str) -> str:
+    """Bind the sealed reason of a discard to its message."""
+    return f"parked:{parked_id}"
+
+
+def discard(
+    connection: Connection, parked_ids: Sequence[str], staff: str, seal: Callable[[Row[Any]], bytes], now: datetime
+) -> int:
+    """Give messages up for good: their consumer's receipt is `discarded`, their file `rejected`; erasure goes on.
+
+    `seal` gives the sealed reason of one parked row, for a reason may name a patient.
+    """
     wanted = parked.c.parked_id.in_(parked_ids) & (parked.c.state == "parked")
     rows = connection.execute(select(parked).where(wanted).with_for_update()).all()
-    connection.execute(
-        update(parked)
-        .where(parked.c.parked_id.in_([row.parked_id for row in rows]))
-        .values(state="discarded", ended_at=now, staff=staff, discard_reason=reason)
-    )
+    for row in rows:
+        values = {"state": "discarded", "ended_at": now, "staff": staff, "sealed_reason": seal(row)}
+        connection.execute(update(parked).where(parked.c.parked_id == row.parked_id).values(**values))
     # Deletion only looks after copies: giving up one of its messages says nothing of the file.
     about = [row for row in rows if row.correlation and _is_about_file(row.type) and row.consumer != Role.DELETION]
     insert_new(

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline.topology import CHART_EDGE, Edge
 
@@ -49,13 +50,22 @@ class SettingsError(Exception):
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BrokerSettings(Table):
     url: str = Field(default="embedded:", pattern=r"^(embedded:|amqps?://\S+)", repr=False)
     declare: bool = True
     """Make the topology at start; false where provisioning is the only declarer."""
+
+    @field_validator("url")
+    @classmethod
+    def _can_be_read(cls, url: str) -> str:
+        try:
+            _ = urlsplit(url).port
+        except ValueError:
+            raise ValueError("broker.url: is not a URL") from None
+        return url
 
 
 class StoreSettings(Table):
@@ -64,6 +74,18 @@ class StoreSettings(Table):
         pattern=r"^(sqlite:///|postgresql(\+psycopg)?://)\S+",
         repr=False,
     )
+
+    @field_validator("url")
+    @classmethod
+    def _can_be_read(cls, url: str) -> str:
+        from sqlalchemy.engine import make_url  # noqa: PLC0415 - slow to import, and edges have no store
+        from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+        try:
+            make_url(url)
+        except (ArgumentError, ValueError):
+            raise ValueError("store.url: is not a URL") from None
+        return url
 
 
 class KeysSettings(Table):
@@ -201,9 +223,9 @@ def _conflicts(settings: Settings) -> Iterator[str]:
         for terminal in clinic.terminals:
             if terminal.id == CHART_EDGE:
                 yield f"clinics.{clinic.id}: a terminal may not be called {CHART_EDGE!r}, which is the chart's name"
-            folders.extend(str(path) for path in (terminal.face, terminal.res, terminal.req))
+            folders.extend(os.path.normpath(path) for path in (terminal.face, terminal.res, terminal.req))
         if clinic.chart:
-            folders.append(str(clinic.chart.inbox))
+            folders.append(os.path.normpath(clinic.chart.inbox))
     yield from (f"folders: {folder} is given twice" for folder in _repeated(folders))
 
 
@@ -261,6 +283,8 @@ def _read_secrets(raw: dict[str, Any], root: Path, faults: list[str]) -> None:
             table["url"] = source.read_text(encoding="utf-8").strip()
         except OSError as error:
             faults.append(f"url_file: {source}: {error.strerror}")
+        except ValueError:
+            faults.append(f"url_file: {source}: is not text")
 
 
 def _resolve(raw: dict[str, Any], root: Path) -> None:
@@ -268,7 +292,8 @@ def _resolve(raw: dict[str, Any], root: Path) -> None:
     for table, key, default in (("keys", "dir", "state/keys"), ("edge", "state", "state/edge")):
         section = raw.setdefault(table, {})
         if isinstance(section, dict):
-            section[key] = root / str(section.get(key, default))
+            value = section.get(key, default)
+            section[key] = root / value if isinstance(value, str) else value
     store = raw.setdefault("store", {})
     if isinstance(store, dict):
         url = str(store.get("url", "sqlite:///state/onshi.db"))
@@ -280,7 +305,7 @@ def _resolve(raw: dict[str, Any], root: Path) -> None:
                 if isinstance(part.get(key), str):
                     part[key] = root / part[key]
             if isinstance(part.get("rescue"), list):
-                part["rescue"] = [root / str(path) for path in part["rescue"]]
+                part["rescue"] = [root / path if isinstance(path, str) else path for path in part["rescue"]]
 
 
 def _tables(value: object) -> list[dict[str, Any]]:

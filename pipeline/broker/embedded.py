@@ -18,6 +18,7 @@ from pipeline.broker.embedded_tables import Tables, connect
 from pipeline.broker.embedded_writer import Writer
 from pipeline.broker.port import BrokerAwayError, Delivery, OutMessage, UnroutableError
 from pipeline.errors import PermanentError
+from pipeline.private import make_private
 from pipeline.topology import Topology
 
 
@@ -228,7 +229,7 @@ class EmbeddedSubscription:
 
 def _locked(path: Path) -> int:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path)
         lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as fault:
         raise BrokerAwayError(f"the broker's folder cannot be written ({type(fault).__name__})") from fault

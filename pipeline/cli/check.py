@@ -103,13 +103,14 @@ def _keys(settings: Settings) -> Iterator[str]:
 
 
 def _store(settings: Settings) -> Iterator[str]:
-    store = open_store(settings.store.url)
     try:
-        store.make_schema()
+        store = open_store(settings.store.url)
+        try:
+            store.make_schema()
+        finally:
+            store.close()
     except OnshiError as error:
         yield f"store.url: cannot be used ({error})"
-    finally:
-        store.close()
 
 
 def _broker(settings: Settings) -> Iterator[str]:

@@ -22,16 +22,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.broker.open import open_broker
+from pipeline.broker.port import TopologyError
 from pipeline.cli import init
 from pipeline.cli.demo_proof import Proof, prove
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
 from pipeline.cli.results import listing, show_list
 from pipeline.cli.status import gather
-from pipeline.errors import OnshiError
 from pipeline.settings import Settings
+from pipeline.storage import StoreAwayError
 from pipeline.topology import CENTRE_ROLES, work_queue
 from producers.simulator.run import prepare
 from producers.simulator.terminal import Folders, SimulatedTerminal
@@ -43,6 +45,8 @@ _FINAL: Final = ("erased", "vanished")
 
 def demo(arguments: Namespace) -> int:
     out = Console(stderr=arguments.json)
+    # SIGTERM would leave the roles running and the folder lying: it ends the demo as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         folder = stack.enter_context(_folder(arguments.keep))
         store = stack.enter_context(_store(arguments.store)) if arguments.store else "sqlite:///state/onshi.db"
@@ -168,14 +172,20 @@ def _folder(keep: str | None) -> Iterator[Path]:
 @contextmanager
 def _store(url: str) -> Iterator[str]:
     """Give the demo a schema of its own in a PostgreSQL database; any other store is used as it is."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise WrongUseError("--store: is not a URL") from None
     if parsed.get_backend_name() != "postgresql":
         yield url
         return
     schema = f"onshi_demo_{secrets.token_hex(4)}"
     engine = create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
+    except DBAPIError as error:
+        raise StoreAwayError(f"--store: no schema can be made there ({type(error.orig).__name__})") from None
     try:
         inside = parsed.update_query_dict({"options": f"-csearch_path={schema}"})
         yield inside.render_as_string(hide_password=False)
@@ -190,6 +200,7 @@ def _refuse_used_broker(settings: Settings) -> None:
 
     Raises:
         WrongUseError: messages wait in the queues that this demo would consume.
+        BrokerAwayError: nobody answers, and a demo would only wait.
     """
     broker = open_broker(settings.broker.url, settings.state)
     try:
@@ -203,7 +214,7 @@ def _refuse_used_broker(settings: Settings) -> None:
 def _depth(broker: Any, queue: str) -> int:
     try:
         return int(broker.depth(queue))
-    except OnshiError:
+    except TopologyError:
         return 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import Connection
 
 from pipeline import access
 from pipeline.contents import name_context
@@ -22,6 +23,9 @@ from pipeline.oqs.times import JST
 from pipeline.sealing import Opener, Sealer, UnsealError
 from pipeline.settings import Settings, Staff
 from pipeline.storage import Store, open_store
+
+SUBJECT = 80
+"""Length of a subject in the access log."""
 
 
 class NotStaffError(PermanentError):
@@ -59,21 +63,26 @@ class Desk:
     def sealer(self) -> Sealer:
         return Sealer()
 
-    def required_staff(self) -> Staff:
-        """Return who is asking.
+    def required_staff(self, action: str, subject: str) -> Staff:
+        """Return who is asking; who is refused leaves a row of the access log.
 
         Raises:
             NotStaffError: nobody we know.
         """
         if self.staff is None:
+            self.log_access(action, subject, "refused")
             raise NotStaffError(self.os_user)
         return self.staff
 
     def log_access(self, action: str, subject: str, result: str = "done") -> None:
         """Write one row of the access log; its own transaction, before anything is shown."""
         with self.store.transaction() as connection:
-            staff_id = self.staff.id if self.staff else "-"
-            access.record(connection, staff_id, self.os_user, action, subject, result, self.now)
+            self.log_deed(connection, action, subject, result)
+
+    def log_deed(self, connection: Connection, action: str, subject: str, result: str = "done") -> None:
+        """Write one row of the access log in the transaction of the deed: neither stands without the other."""
+        staff_id = self.staff.id if self.staff else "-"
+        access.record(connection, staff_id, self.os_user, action, subject[:SUBJECT], result, self.now)
 
     def open_name(self, clinic: str, copy_id: str, sealed: bytes) -> str | None:
         """Return a file's name for staff; None for others, and where its key is gone."""

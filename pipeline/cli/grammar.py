@@ -1,9 +1,11 @@
 """Which commands and options are there? Options may stand before or after the subcommand."""
 
+import math
+import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pipeline.topology import Role
 
@@ -23,10 +25,48 @@ exit codes: 0 done, 1 failed or something found wrong, 2 wrong use or configurat
 """
 
 
+_MOST: Final = 1 << 31
+"""More than this is a slip of the hand, and no number for a database."""
+
+
+class UsageError(Exception):
+    """The command line cannot be read. Exit code 2."""
+
+    def __init__(self, message: str, usage: str = "", *, json: bool = False) -> None:
+        self.usage = usage
+        self.json = json
+        super().__init__(message)
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `{self.prog} --help`)", self.format_usage())
+
+
 def parse(words: Sequence[str] | None) -> Namespace:
-    """Read the command line; wrong use ends the process with exit code 2."""
+    """Read the command line.
+
+    Raises:
+        UsageError: wrong use.
+    """
+    words = sys.argv[1:] if words is None else words
+    if not all(_is_text(word) for word in words):
+        raise UsageError("an argument is not UTF-8", json="--json" in words)
+    try:
+        return _parse(words)
+    except UsageError as error:
+        error.json = "--json" in words
+        raise
+
+
+def _is_text(word: str) -> bool:
+    # What is not UTF-8 comes as a lone surrogate, which no database and no hash can take.
+    return not any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def _parse(words: Sequence[str]) -> Namespace:
     common = _common()
-    parser = ArgumentParser(
+    parser = _Parser(
         prog="onshi",
         description="Carries eligibility results from the terminal to the chart, and leaves nothing behind.",
         epilog=_EXAMPLES,
@@ -50,9 +90,9 @@ def parse(words: Sequence[str] | None) -> Namespace:
     return arguments
 
 
-def _common() -> ArgumentParser:
+def _common() -> _Parser:
     # SUPPRESS on both levels: a value given before the subcommand is not overwritten by a default after it.
-    common = ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("-c", "--config", default=SUPPRESS, metavar="FILE", help="configuration (default ./onshi.toml)")
     common.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
     return common
@@ -74,7 +114,7 @@ def _setting_up(command: "_Command") -> None:
     simulate = command("simulate", "write realistic terminal files")
     simulate.add_argument("--terminal", required=True, metavar="T", help="terminal id, or CLINIC/TERMINAL")
     simulate.add_argument("--count", type=_count, required=True, metavar="N")
-    simulate.add_argument("--rate", type=float, metavar="R", help="files a second (default: as fast as it can)")
+    simulate.add_argument("--rate", type=_rate, metavar="R", help="files a second (default: as fast as it can)")
     simulate.add_argument("--seed", type=int, default=1, metavar="S")
     simulate.add_argument("--patients", metavar="PATH", help="where to write the list of patients that belongs to them")
 
@@ -94,9 +134,9 @@ def _looking(command: "_Command", common: ArgumentParser) -> None:
     for name in ("confirm", "reopen"):
         action = results.add_parser(name, parents=[common])
         action.add_argument("result", metavar="FILE_ID[#RESULT]")
-        action.add_argument("--reason", required=True)
+        action.add_argument("--reason", type=_said, required=True)
         if name == "confirm":
-            action.add_argument("--patient", metavar="ID")
+            action.add_argument("--patient", type=_said, metavar="ID")
         else:
             action.set_defaults(patient=None)
     patients = _group(command("patients", "the patient lists that charts sent"))
@@ -124,14 +164,14 @@ def _deciding(command: "_Command", common: ArgumentParser) -> None:
         action.add_argument("--all", action="store_true")
         action.add_argument("--since", metavar="T", help="only what was parked at or after T (ISO 8601)")
         if name == "replay":
-            action.add_argument("--rate", type=float, metavar="R", help="messages a second")
+            action.add_argument("--rate", type=_rate, metavar="R", help="messages a second")
         else:
-            action.add_argument("--reason", required=True)
+            action.add_argument("--reason", type=_said, required=True)
     hold = _group(command("hold", "keep copies from being erased"))
     for name in ("add", "remove"):
         action = hold.add_parser(name, parents=[common])
         action.add_argument("file_id", metavar="FILE_ID")
-        action.add_argument("--reason", required=True)
+        action.add_argument("--reason", type=_said, required=True)
     hold.add_parser("list", parents=[common])
 
 
@@ -159,7 +199,24 @@ def _role(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
+    number = int(text) if text.isdecimal() and len(text) <= len(str(_MOST)) else 0
+    if not 0 < number < _MOST:
+        raise ArgumentTypeError(f"{text!r} is no count from 1 to {_MOST - 1}")
     return number
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not (math.isfinite(rate) and rate > 0):
+        raise ArgumentTypeError(f"{text!r} is no rate above 0")
+    return rate
+
+
+def _said(text: str) -> str:
+    # An empty word is a variable that was not set: never a patient, never a reason.
+    if not text.strip():
+        raise ArgumentTypeError("is empty")
+    return text

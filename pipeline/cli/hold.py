@@ -36,7 +36,7 @@ def hold(settings: Settings, arguments: Namespace) -> int:
 
 def _add(desk: Desk, arguments: Namespace) -> int:
     """Set a hold and wait until the edge has answered, or the lease has run out."""
-    staff = desk.required_staff()
+    staff = desk.required_staff("hold.add", arguments.file_id)
     try:
         with desk.store.transaction() as connection:
             hold_id = holds.add(
@@ -47,9 +47,10 @@ def _add(desk: Desk, arguments: Namespace) -> int:
                 staff=staff.id,
                 now=desk.now,
             )
+            desk.log_deed(connection, "hold.add", arguments.file_id)
     except holds.HoldError as error:
+        desk.log_access("hold.add", arguments.file_id, "refused")
         raise WrongUseError(str(error)) from None
-    desk.log_access("hold.add", arguments.file_id)
     state = _wait(desk, hold_id)
     answer: dict[str, Any] = {"hold_id": hold_id, "file_id": arguments.file_id, "state": state}
     said = {
@@ -72,12 +73,13 @@ def _wait(desk: Desk, hold_id: str) -> str:
 
 
 def _remove(desk: Desk, arguments: Namespace) -> int:
-    staff = desk.required_staff()
+    staff = desk.required_staff("hold.remove", arguments.file_id)
     try:
         with desk.store.transaction() as connection:
             count = holds.remove(connection, file_id=arguments.file_id, staff=staff.id, now=desk.now)
+            desk.log_deed(connection, "hold.remove", arguments.file_id)
     except holds.HoldError as error:
+        desk.log_access("hold.remove", arguments.file_id, "refused")
         raise WrongUseError(str(error)) from None
-    desk.log_access("hold.remove", arguments.file_id)
     desk.say({"released": count}, [f"released {count}"])
     return 0

@@ -42,6 +42,7 @@ def consents(settings: Settings, arguments: Namespace) -> int:
             query = query.where(table.c.clinic == arguments.clinic)
         with desk.store.reading() as connection:
             rows = [_consent(desk, row) for row in connection.execute(query)]
+        desk.log_access("consents.list", f"{len(rows)} answers")
         desk.show(rows, _CONSENTS, "consents")
     return 0
 
@@ -50,7 +51,7 @@ def _consent(desk: Desk, row: Any) -> dict[str, Any]:
     return {
         "grant_id": row.grant_id,
         "clinic": row.clinic,
-        "person": row.person_hash[:_PSEUDONYM],
+        "person": row.person_hash[:_PSEUDONYM] if desk.staff else None,
         "category": row.category,
         "source": row.source,
         "granted": row.granted,

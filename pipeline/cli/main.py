@@ -1,6 +1,8 @@
 """Which command was asked for, and what does the shell get back?"""
 
+import io
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -8,8 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.grammar import parse
+from pipeline.cli.grammar import UsageError, parse
 from pipeline.errors import OnshiError
+from pipeline.logs import frames
 from pipeline.settings import Settings, SettingsError, load
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -40,21 +43,50 @@ class WrongUseError(Exception):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = parse(words)
+    _prepare_output()
     try:
-        return _run(arguments)
+        arguments = parse(words)
+    except UsageError as error:
+        print(error.usage, file=sys.stderr, end="")
+        return _complain(Namespace(json=error.json), [str(error)], WRONG_USE)
+    try:
+        return _answered(arguments)
+    except BrokenPipeError:
+        # The reader of our output went away (`onshi … | head`), which is its right; nothing is flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def _answered(arguments: Namespace) -> int:
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
     except SettingsError as error:
         return _complain(arguments, error.faults, WRONG_USE)
     except WrongUseError as error:
         return _complain(arguments, [str(error)], WRONG_USE)
     except OnshiError as error:
         return _complain(arguments, [str(error)], FAILED)
-    except BrokenPipeError:
-        # The reader of our output went away (`onshi … | head`), which is its right.
-        sys.stderr.close()
-        return DONE
-    except KeyboardInterrupt:
-        return FAILED
+    except OSError as error:
+        return _complain(arguments, [": ".join(str(part) for part in (error.filename, error.strerror) if part)], FAILED)
+    except Exception as error:  # noqa: BLE001 - a trace quotes what it failed on, and that may be a patient
+        return _complain(arguments, [f"a fault of ours: {type(error).__name__} at {frames(error)}"], FAILED)
+    return code
+
+
+def _is_utf8() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _prepare_output() -> None:
+    """Let no locale stop an answer: what a terminal cannot show is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: Namespace) -> int:
@@ -73,7 +105,7 @@ def _load(name: str) -> Any:
 
 def _complain(arguments: Namespace, faults: Sequence[str], code: int) -> int:
     if arguments.json:
-        print(json.dumps({"errors": list(faults)}, ensure_ascii=False))
+        print(json.dumps({"errors": list(faults)}, ensure_ascii=not _is_utf8()))
     for fault in faults:
         print(f"onshi: {fault}", file=sys.stderr)
     return code

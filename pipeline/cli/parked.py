@@ -10,6 +10,7 @@ from sqlalchemy import Row, select
 from pipeline import parking
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
+from pipeline.sealing import KeyClass, UnsealError
 from pipeline.settings import Settings
 from pipeline.storage.schema import parked as table
 
@@ -64,7 +65,6 @@ def _row(row: Row[Any]) -> dict[str, Any]:
         "parked_at": row.parked_at,
         "ended_at": row.ended_at,
         "staff": row.staff,
-        "discard_reason": row.discard_reason,
     }
 
 
@@ -74,9 +74,26 @@ def _show(desk: Desk, parked_id: str) -> int:
     if row is None:
         raise WrongUseError(f"{parked_id}: there is no such parked message")
     desk.log_access("parked.show", parked_id)
-    shown = {**_row(row), "routing_key": row.routing_key, "bytes": len(row.body)}
+    why = _discard_reason(desk, row)
+    shown = {**_row(row), "discard_reason": why, "routing_key": row.routing_key, "bytes": len(row.body)}
     desk.say(shown, [f"{name:<15} {value}" for name, value in shown.items() if value is not None])
     return 0
+
+
+def _discard_reason(desk: Desk, row: Row[Any]) -> str | None:
+    """Open why it was discarded, for staff only."""
+    if desk.staff is None or row.sealed_reason is None:
+        return None
+    try:
+        context = parking.reason_context(row.parked_id)
+        return desk.opener.open(_clinic(desk, row), context, row.sealed_reason).decode()
+    except UnsealError:
+        return None
+
+
+def _clinic(desk: Desk, row: Row[Any]) -> str:
+    """Say whose key keeps the reason: a message nobody could read names no clinic, so the first one's."""
+    return row.clinic if desk.settings.clinic(row.clinic or "") else desk.settings.clinics[0].id
 
 
 def _chosen(desk: Desk, arguments: Namespace) -> list[str]:
@@ -100,31 +117,44 @@ def _chosen(desk: Desk, arguments: Namespace) -> list[str]:
 def _instant(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise WrongUseError(f"{text}: is not a time like 2026-05-12T09:00:00+09:00") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _replay(desk: Desk, arguments: Namespace) -> int:
-    desk.required_staff()
+    desk.required_staff("parked.replay", _subject(arguments.ids))
     ids = _chosen(desk, arguments)
     size = max(1, int(arguments.rate)) if arguments.rate else max(1, len(ids))
     done = 0
-    for start in range(0, len(ids), size):
+    for start in range(0, max(1, len(ids)), size):
         if start:
             time.sleep(size / arguments.rate)
         with desk.store.transaction() as connection:
             done += parking.ask_replay(connection, ids[start : start + size])
-    desk.log_access("parked.replay", f"{done} messages")
+            if not start:
+                # With the first of them: who breaks a slow replay off has replayed something.
+                desk.log_deed(connection, "parked.replay", _subject(ids))
     desk.say({"replaying": done}, [f"replaying {done}: the running consumers take them within a second"])
     return 0
 
 
 def _discard(desk: Desk, arguments: Namespace) -> int:
-    staff = desk.required_staff()
+    staff = desk.required_staff("parked.discard", _subject(arguments.ids))
     ids = _chosen(desk, arguments)
+
+    def seal(row: Row[Any]) -> bytes:
+        clinic = _clinic(desk, row)
+        public = desk.keyring.epoch_key(clinic, KeyClass.STANDING, desk.now)
+        return desk.sealer.seal(public, clinic, parking.reason_context(row.parked_id), arguments.reason.encode())
+
     with desk.store.transaction() as connection:
-        done = parking.discard(connection, ids, staff.id, arguments.reason, desk.now)
-    desk.log_access("parked.discard", f"{done} messages")
+        done = parking.discard(connection, ids, staff.id, seal, desk.now)
+        desk.log_deed(connection, "parked.discard", _subject(ids))
     desk.say({"discarded": done}, [f"discarded {done}"])
     return 0
+
+
+def _subject(ids: list[str]) -> str:
+    """Name one message, or say how many."""
+    return ids[0] if len(ids) == 1 else f"{len(ids)} messages"

@@ -35,10 +35,11 @@ def _list(desk: Desk) -> int:
 
 
 def _accept(desk: Desk, arguments: Namespace) -> int:
-    desk.required_staff()
+    desk.required_staff("patients.accept", arguments.clinic)
     with desk.store.transaction() as connection:
         list_id = patient_list.accept(connection, arguments.clinic, desk.now)
-    desk.log_access("patients.accept", list_id or arguments.clinic, "done" if list_id else "refused")
+        result = "done" if list_id else "refused"
+        desk.log_deed(connection, "patients.accept", list_id or arguments.clinic, result)
     if list_id is None:
         raise WrongUseError(f"{arguments.clinic}: no list of this clinic was refused for a fall")
     desk.say({"list_id": list_id}, [f"accepted {list_id}: open results are matched again"])

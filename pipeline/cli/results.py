@@ -28,9 +28,6 @@ COLUMNS = {
     "needs_review": "要確認",
 }
 
-SUBJECT = 80
-"""Length of a subject in the access log."""
-
 _WHY = {
     "unknown_file": "there is no such file",
     "unknown_result": "the file has no such result",
@@ -119,7 +116,8 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decide(desk: Desk, arguments: Namespace) -> int:
-    staff = desk.required_staff()
+    deed = f"results.{arguments.action}"
+    staff = desk.required_staff(deed, arguments.result)
     decision = review.Decision(staff.id, arguments.reason, desk.now)
     repeat = timedelta(seconds=desk.settings.centre.republish_seconds)
     try:
@@ -129,10 +127,10 @@ def _decide(desk: Desk, arguments: Namespace) -> int:
             else:
                 event = review.reopen(connection, desk.keyring, arguments.result, decision)
             outbox.add(connection, Role.RECONCILIATION, [(event, None)], desk.now, repeat)
+            desk.log_deed(connection, deed, arguments.result)
     except review.ReviewError as error:
-        desk.log_access(f"results.{arguments.action}", arguments.result[:SUBJECT], "refused")
+        desk.log_access(deed, arguments.result, "refused")
         raise WrongUseError(_WHY.get(error.reason, error.reason)) from None
-    desk.log_access(f"results.{arguments.action}", arguments.result[:SUBJECT])
     done = {"file_id": event.file_id, "revision": event.revision, "needs_review": event.needs_review}
     desk.say({"action": arguments.action, **done}, [f"{arguments.action}: {arguments.result}"])
     return 0

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from pipeline.errors import AwayError, TransientError
+from pipeline.private import make_private
 from pipeline.storage.schema import metadata
 
 BUSY_SECONDS = 30
@@ -90,12 +91,16 @@ def _translated(error: DBAPIError) -> Exception:
     if getattr(error.orig, "sqlstate", None) in _CONFLICTS or isinstance(error, IntegrityError):
         return StoreConflictError(kind)
     if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
-        return StoreAwayError(kind)
+        return StoreAwayError(f"the store is away ({kind})")
     return StoreFaultError(kind)
 
 
 def open_store(url: str) -> Store:
-    """Open `sqlite:///path` or `postgresql+psycopg://…`. Connects when first used."""
+    """Open `sqlite:///path` or `postgresql+psycopg://…`. Connects when first used.
+
+    Raises:
+        StoreAwayError: the folder of an SQLite store cannot be written.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         engine = create_engine(
@@ -106,8 +111,11 @@ def open_store(url: str) -> Store:
             connect_args={"connect_timeout": 5},
         )
         return Store(engine)
-    if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    if parsed.database and parsed.database != ":memory:":
+        try:
+            make_private(Path(parsed.database))
+        except OSError as error:
+            raise StoreAwayError(f"the store cannot be made ({type(error).__name__})") from None
     engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)

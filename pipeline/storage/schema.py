@@ -358,7 +358,7 @@ parked = Table(
     Column("parked_at", Moment, nullable=False),
     Column("ended_at", Moment),
     Column("staff", String(31)),
-    Column("discard_reason", Text),
+    Column("sealed_reason", LargeBinary),  # why it was discarded
     Index("parked_by_state", "state", "consumer"),
     UniqueConstraint("consumer", "event_id", name="parked_once"),
 )

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeline.errors import PermanentError
+from pipeline.private import make_private
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -101,7 +102,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path)
         self._lock = threading.RLock()
         self._process_lock = _locked(path.with_name(path.name + ".lock"))
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)

@@ -1,10 +1,15 @@
 """The demo: the whole way, on every broker and store."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.support.eventually import eventually
 
 SEED_VERDICTS = {"match", "insurance_mismatch", "limit_certificate_mismatch", "name_mismatch", "address_mismatch"}
 
@@ -53,3 +58,18 @@ def test_every_kind_of_message_comes_through() -> None:
     told = demo("--patients", "40", "--full")
     assert told["proof"]["left_on_terminal"] == 0
     assert told["proof"]["faults"] == []
+
+
+def test_a_demo_that_is_ended_takes_its_roles_and_its_folder_with_it(tmp_path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "demo", "--patients", "500"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    eventually(lambda: list(tmp_path.glob("onshi-demo-*/state/edge")), 60, "the roles at work")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 1
+    assert not list(tmp_path.iterdir())
+    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if os.access(path, os.R_OK)]
+    assert not any(str(tmp_path).encode() in words for words in running)

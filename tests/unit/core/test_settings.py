@@ -76,3 +76,25 @@ def test_what_is_no_duration_is_named(tmp_path: Path, written: str) -> None:
     text = configuration().replace('mode = "own"', f'mode = "beside"\n  erase_after = {written}')
     with pytest.raises(SettingsError, match="erase_after"):
         load(write(tmp_path, text), {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ('url = "embedded:"', 'url = "amqp://["', "broker.url"),
+        ('"sqlite:///state/onshi.db"', '"postgresql://u:secret@h:port/x"', "store.url"),
+        ('dir = "state/keys"', "dir = 3", "keys.dir"),
+        ('mode = "own"', "rescue = [1]", "rescue"),
+        ('res = "oqs/res"', 'res = "oqs/../oqs/face"', "given twice"),
+        ("[keys]", "[centre]\nlease_seconds = inf\n[keys]", "lease_seconds"),
+        ('url = "embedded:"', 'url_file = "secret.bin"', "url_file"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_fault_of_the_configuration(tmp_path: Path, old: str, new: str, part: str) -> None:
+    (tmp_path / "secret.bin").write_bytes(b"\xff\xfe")
+    text = configuration()
+    assert old in text
+    with pytest.raises(SettingsError) as wrong:
+        load(write(tmp_path, text.replace(old, new)), {})
+    assert part in " ".join(wrong.value.faults)
+    assert "u:secret" not in str(wrong.value)

@@ -1,11 +1,13 @@
 """What is taken from the share, what is not, and what is left as it was."""
 
 import os
+import stat
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from pipeline.events import FileCaptured, FileRefused, FileVanished
+from producers.terminal.ledger import Ledger
 from tests.support.eventually import eventually
 from tests.support.terminal import BenchMaker, SteppingClock, TerminalBench, content, face_name
 
@@ -176,3 +178,12 @@ def test_nothing_counts_as_gone_while_the_share_is_away(bench: BenchMaker, tmp_p
     eventually(lambda: terminal.role and "share_away" not in terminal.role.snapshot().faults)
     assert terminal.custody() == {"stored": 1}
     assert not terminal.of(FileVanished)
+
+
+def test_the_ledger_is_readable_for_its_owner_alone(tmp_path: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        Ledger(tmp_path / "state" / "t1.db").close()
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "state" / "t1.db").stat().st_mode) == 0o600
