@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.contents import SealedFile, file_context, name_context, request_context
 from pipeline.events import derive_id
-from pipeline.keyring import Keyring
+from pipeline.keyring import Keyring, KeyringError
 from pipeline.oqs.names import Extension, FileName, MessageKind
 from pipeline.sealing import KeyClass, Opener, Sealer
 from pipeline.settings import Clinic, Terminal
@@ -72,4 +72,8 @@ class Seals:
     def _password(self) -> str | None:
         if self._password_file is None:
             return None
-        return self._password_file.read_text(encoding="utf-8").strip()
+        try:
+            return self._password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            # Without it the centre could only reject the archive, so nothing is taken until a person has looked.
+            raise KeyringError(f"archive_password_file: {type(error).__name__}") from None

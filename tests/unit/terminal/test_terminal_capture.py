@@ -2,6 +2,7 @@
 
 import os
 import stat
+import zipfile
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -187,3 +188,19 @@ def test_the_ledger_is_readable_for_its_owner_alone(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "state" / "t1.db").stat().st_mode) == 0o600
+
+
+def test_a_missing_archive_password_is_a_fault_that_passes_and_no_crash(bench: BenchMaker, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    terminal = bench(terminal={"archive_password_file": secret})
+    path = terminal.drop(1)
+    path.rename(path.with_suffix(".zip"))
+    with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+        archive.writestr(path.name, content(1))
+    role = terminal.role
+    assert role is not None
+    eventually(lambda: "keys" in role.snapshot().faults)
+    secret.write_text("open sesame\n")
+    (event,) = terminal.captured(1)
+    assert terminal.opened(event).archive_password == "open sesame"
+    eventually(lambda: role.snapshot().faults == ())
