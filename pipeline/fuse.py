@@ -10,15 +10,16 @@ class Fuse:
 
     def __init__(self, most: int = MOST_IN_A_ROW) -> None:
         self._most = most
-        self._in_a_row = 0
+        self._in_a_row: set[str] = set()
 
     def passed(self) -> None:
         if not self.is_blown:
-            self._in_a_row = 0
+            self._in_a_row.clear()
 
-    def parked(self) -> None:
-        self._in_a_row += 1
+    def parked(self, event_id: str) -> None:
+        """Count an event; one that is decided again, because its parking could not be published, counts once."""
+        self._in_a_row.add(event_id)
 
     @property
     def is_blown(self) -> bool:
-        return self._in_a_row >= self._most
+        return len(self._in_a_row) >= self._most

@@ -48,6 +48,8 @@ class _Unit:
     envelopes: list[Envelope] = field(default_factory=list)
     instead: list[OutMessage] = field(default_factory=list)
     """What is published in its place (retry tier, parked) before it is acknowledged."""
+    is_left: bool = False
+    """Whether the fuse blew before it was handled: it goes back to the queue."""
 
     @property
     def attempt(self) -> int:
@@ -177,10 +179,13 @@ class Runner:
         for group in self._groups(units):
             self._work(group)
         assert self._publisher is not None
-        instead = [message for unit in units for message in unit.instead]
+        settled = [unit for unit in units if not unit.is_left]
+        instead = [message for unit in settled for message in unit.instead]
         if instead:
             self._publisher.publish_confirmed(instead)
-        subscription.ack(deliveries)
+        subscription.ack([unit.delivery for unit in settled])
+        if left := [unit.delivery for unit in units if unit.is_left]:
+            subscription.reject(left, requeue=True)
 
     def _read(self, delivery: Delivery) -> _Unit:
         unit = _Unit(delivery)
@@ -197,6 +202,9 @@ class Runner:
         keys: set[Any] = set()
         for unit in units:
             for envelope in unit.envelopes:
+                if self._fuse.is_blown:
+                    unit.is_left = True
+                    break
                 try:
                     prepared = self._consumer.prepare(envelope)
                 except Exception as error:  # noqa: BLE001 - whatever it is, this one event has an owner now
@@ -212,6 +220,10 @@ class Runner:
             yield group
 
     def _work(self, group: Sequence[tuple[_Unit, Envelope, Any]]) -> None:
+        if self._fuse.is_blown:
+            for unit, _, _ in group:
+                unit.is_left = True
+            return
         BATCH_EVENTS.labels(self._role).observe(len(group))
         try:
             to_park = self._transact([(envelope, prepared) for _, envelope, prepared in group])
@@ -307,7 +319,7 @@ class Runner:
             unit.instead.append(_copy(message, Exchange.DEAD, self._role.value, decision.reason))
             PARKED.labels(self._role, decision.reason).inc()
             self._count(envelope, "parked", decision.reason)
-            self._fuse.parked()
+            self._fuse.parked(envelope.id)
             if decision.is_bug:
                 LOG.error("bug", exc_info=error, extra={"consumer": self._role, "event_id": envelope.id})
 
