@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: help demo test test-fast lint format generated servers lock clean
+.PHONY: help demo test test-fast soak lint format generated servers lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,7 +31,11 @@ test: $(VENV)/dev.ready servers ## everything, on private RabbitMQ and PostgreSQ
 test-fast: $(VENV)/dev.ready ## what needs no server
 	@$(BIN)/pytest -n 2 -m "not rabbitmq and not postgresql" tests/unit tests/property tests/rules
 
-servers: ## install RabbitMQ and PostgreSQL from Debian's packages, if they are missing (never starts a shared one)
+MINUTES ?= 10
+soak: $(VENV)/dev.ready servers ## kill roles at their system calls for MINUTES=n; SEED=n chooses the same points again
+	@$(BIN)/python -m tests.support.sweep --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+servers: ## install RabbitMQ, PostgreSQL and strace from Debian's packages, if they are missing (never starts a shared one)
 	@infra/servers.sh
 
 lint: $(VENV)/dev.ready ## ruff, mypy, import contracts

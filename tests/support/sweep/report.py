@@ -1,0 +1,86 @@
+"""Which figures do the runs give? Reads their JSON lines and writes the tables of `docs/reliability.md`.
+
+`python -m tests.support.sweep.report RESULTS… --into docs/reliability.md` replaces what stands between the markers.
+"""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support.sweep.defects import SEEN_IN_ORDER, SEEN_IN_SWEEP
+from tests.support.sweep.points import ROLES, WHOLE
+
+BEGIN = "<!-- sweep:begin -->"
+END = "<!-- sweep:end -->"
+Row = dict[str, Any]
+
+
+def read(paths: Iterable[Path]) -> list[Row]:
+    return [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Write the tables of kill points, of errors and of planted defects."""
+    parts = [_points("kill points", [row for row in rows if not row["fault"]])]
+    parts += [_points(name, [row for row in rows if row["fault"] == name]) for name in ("ENOSPC", "EIO", "EACCES")]
+    head = "| what | role | points | held | broken | system calls | longest round, s |\n|---|---|---|---|---|---|---|"
+    return f"{head}\n{''.join(parts)}\n{_summary(rows)}\n\n{_defects()}"
+
+
+def _points(what: str, rows: Sequence[Row]) -> str:
+    lines = ""
+    for role in ROLES:
+        own = [row for row in rows if row["role"] == role and row["outcome"] != "not_reached"]
+        if not own:
+            continue
+        ends = Counter(row["outcome"] for row in own)
+        calls = ", ".join(f"{call} {count}" for call, count in Counter(row["call"] for row in own).most_common())
+        name = "all roles in one process (embedded broker)" if role == WHOLE else role
+        longest = max(row["seconds"] for row in own)
+        lines += f"| {what} | {name} | {len(own)} | {ends['held']} | {ends['broken']} | {calls} | {longest:.1f} |\n"
+    return lines
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    reached = [row for row in rows if row["outcome"] != "not_reached"]
+    broken = [row for row in reached if row["outcome"] == "broken"]
+    seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
+    return (
+        f"{len(reached)} points were reached, {len(broken)} broke an invariant; {len(rows) - len(reached)} more rounds"
+        f" ended before their point came, with every invariant held. Seeds: {seeds}."
+    )
+
+
+def _defects() -> str:
+    lines = ["| planted defect | in | caught by |", "|---|---|---|"]
+    for name, (role, check) in SEEN_IN_ORDER.items():
+        lines.append(f"| {name.replace('_', ' ')} | {role} | order check: {check} |")
+    for name, (role, point, _) in SEEN_IN_SWEEP.items():
+        lines.append(f"| {name.replace('_', ' ')} | {role} | sweep, killed at `{point}` |")
+    return "\n".join(lines) + "\n"
+
+
+def put_into(page: Path, text: str) -> None:
+    """Replace what stands between the markers."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--into", type=Path)
+    arguments = parser.parse_args()
+    text = tables(read(arguments.results))
+    if arguments.into:
+        put_into(arguments.into, text)
+    else:
+        print(text)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
