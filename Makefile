@@ -49,7 +49,7 @@ format: $(VENV)/dev.ready ## put the code into its form
 	@$(BIN)/ruff format .
 
 generated: $(VENV)/run.ready ## write again what is made from the models
-	@$(BIN)/python -m pipeline.broker.definitions
+	@$(BIN)/python -m pipeline.broker.definitions > infra/rabbitmq/definitions.json
 
 lock: ## choose the newest allowed versions (needs uv)
 	@uv pip compile pyproject.toml infra/build.in --extra zip --universal --python-version 3.11 --generate-hashes \

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pipeline import outbox, parking
+from pipeline import backlog, outbox, parking
 from pipeline.broker.port import Broker, Publisher, Subscription
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
@@ -44,6 +44,7 @@ class Chores:
         self._last = 0.0
         self._last_repeat = 0.0
         self._last_purge = 0.0
+        self._last_shown = 0.0
 
     def open(self, publisher: Publisher) -> None:
         self._publisher = publisher
@@ -76,6 +77,7 @@ class Chores:
         self._replay()
         self._due()
         self._relay()
+        self._show_backlog()
         if time.monotonic() - self._last_repeat >= REPEAT_EVERY_SECONDS:
             self._last_repeat = time.monotonic()
             self._repeat()
@@ -83,6 +85,13 @@ class Chores:
             self._last_purge = time.monotonic()
             with self._store.transaction() as connection:
                 outbox.purge(connection, self._role, self._clock.now())
+
+    def _show_backlog(self) -> None:
+        if self._role is not backlog.SHOWN_BY or time.monotonic() - self._last_shown < backlog.EVERY_SECONDS:
+            return
+        self._last_shown = time.monotonic()
+        with self._store.reading() as connection:
+            backlog.show(connection, self._clock.now())
 
     def _drain_lot(self) -> None:
         assert self._lot is not None

@@ -199,6 +199,20 @@ class FileStored(CopyEvent):
     stored_at: datetime
 
 
+class FileReparse(FileEvent):
+    """Order to parsing: read a stored original again. `sealed` is the original as the store has it (`SealedFile`)."""
+
+    subject, verb, exchange = "file", "reparse", Exchange.EVENTS
+    asked_id: str
+    """Of the asking: each asking is a new order."""
+    sealed: bytes
+    captured_at: datetime
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.file_id, self.asked_id)
+
+
 class RecordParsed(RevisionEvent):
     """The typed record is in the store. `kind` is the message kind."""
 
@@ -336,6 +350,7 @@ EVENTS: tuple[type[Event], ...] = (
     DeliveryDone,
     DeliveryRefused,
     FileStored,
+    FileReparse,
     RecordParsed,
     RecordReconciled,
     DeliveryWanted,

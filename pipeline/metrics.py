@@ -56,6 +56,18 @@ EDGE_OLDEST = Gauge(
 EDGE_FREE = Gauge("onshi_edge_free_bytes", "Free disk of an edge.", ["clinic", "terminal"], registry=REGISTRY)
 EDGE_SPOOL = Gauge("onshi_edge_spool_bytes", "Size of an edge's spool.", ["clinic", "terminal"], registry=REGISTRY)
 EDGE_FAULTS = Gauge("onshi_edge_faults", "1 while a fault stands.", ["clinic", "terminal", "fault"], registry=REGISTRY)
+OUTBOX_UNSENT = Gauge(
+    "onshi_outbox_unsent_events", "Events written and not yet sent, by who wrote them.", ["consumer"], registry=REGISTRY
+)
+PARKED_HELD = Gauge(
+    "onshi_parked_events", "Events that are parked now, waiting for a person.", ["consumer"], registry=REGISTRY
+)
+OLDEST_OPEN = Gauge(
+    "onshi_oldest_open_seconds", "Age of the oldest file without an outcome.", ["clinic"], registry=REGISTRY
+)
+CHART_BACKLOG = Gauge(
+    "onshi_chart_backlog_files", "Files that a chart wants and has not taken yet.", ["clinic"], registry=REGISTRY
+)
 
 
 _shown_faults: dict[tuple[str, str], set[str]] = {}

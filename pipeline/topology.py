@@ -113,7 +113,10 @@ class Topology:
 
 
 LISTENS: dict[Role, tuple[tuple[Exchange, str], ...]] = {
-    Role.PARSING: ((Exchange.INTAKE, "file.*.*.captured.v1"),),
+    Role.PARSING: (
+        (Exchange.INTAKE, "file.*.*.captured.v1"),
+        (Exchange.EVENTS, "file.*.*.reparse.v1"),
+    ),
     Role.RECONCILIATION: (
         (Exchange.EVENTS, "record.*.*.parsed.v1"),
         (Exchange.INTAKE, "patients.*.*.changed.v1"),

@@ -1,27 +1,29 @@
 """What does a file of the terminal say, or why can it not be used?
 
 Queue    parsing
-Listens  file.captured
+Listens  file.captured; file.reparse: a stored original is read again by today's parser
 Emits    file.stored, record.parsed, file.rejected (for vendors)
 Parks    unknown_clinic, seal_broken, key_missing: not ours to read; bug_…: the parser failed, and the sealed original
-         is stored all the same
+         is stored all the same; no_longer_read: read again, and worse than before
 Repeats  safe: rows are keyed by file and copy; a second copy of a known file writes only its copy
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, exists, select, update
 
+from consumers.parsing import rereading
 from consumers.parsing.reading import Reading, read
+from consumers.parsing.rereading import Held, Reread, StoreAgain
 from pipeline.consumer import Consumer
 from pipeline.contents import SealedFile, file_context, name_context, record_context
 from pipeline.custody import Custody, FileOutcome, Receipt
 from pipeline.envelope import Envelope
 from pipeline.errors import PermanentError
-from pipeline.events import Event, FileCaptured, FileRejected, FileStored, RecordParsed
+from pipeline.events import Event, FileCaptured, FileRejected, FileReparse, FileStored, RecordParsed
 from pipeline.keyring import Keyring
 from pipeline.outcome import Outcome
 from pipeline.sealing import KeyClass, Opener, Sealer, recipient_of
@@ -46,9 +48,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Which files were finished with before, by an earlier copy or an earlier delivery."""
+    """Which files were finished with before, by an earlier copy or an earlier delivery; `held`: those read again."""
 
     finished: frozenset[str]
+    held: Mapping[str, Held] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,9 @@ class StoreCopy:
     at: datetime
 
 
-class Parsing(Consumer[Prepared, Facts]):
+class Parsing(Consumer[Prepared | Reread, Facts]):
     role: ClassVar[Role] = Role.PARSING
-    listens: ClassVar[tuple[type[Event], ...]] = (FileCaptured,)
+    listens: ClassVar[tuple[type[Event], ...]] = (FileCaptured, FileReparse)
 
     def __init__(self, settings: Settings, keyring: Keyring) -> None:
         self._settings = settings
@@ -73,14 +76,19 @@ class Parsing(Consumer[Prepared, Facts]):
         self._opener = Opener(keyring)
         self._sealer = Sealer()
 
-    def prepare(self, envelope: Envelope) -> Prepared:
+    def prepare(self, envelope: Envelope) -> Prepared | Reread:
         event = envelope.event
-        assert isinstance(event, FileCaptured)
+        assert isinstance(event, FileCaptured | FileReparse)
         clinic = self._settings.clinic(event.clinic)
         if clinic is None:
             raise PermanentError("unknown_clinic")
         identity = self._keyring.identity(event.clinic)
         original = SealedFile.from_bytes(self._opener.open(event.clinic, file_context(event.file_id), event.sealed))
+        if isinstance(event, FileReparse):
+            again = read(original, frozenset(clinic.institution_codes))
+            base = again.correlation
+            hashed = identity.mac("correlation", base.encode()) if base else None
+            return Reread(event, again, self._seal_record(event, again), hashed)
         if identity.mac("content", original.content) != event.mac:
             raise PermanentError("content_changed")
         reading = read(original, frozenset(clinic.institution_codes))
@@ -94,17 +102,17 @@ class Parsing(Consumer[Prepared, Facts]):
             identity.mac("correlation", correlation.encode()) if correlation else None,
         )
 
-    def _seal_record(self, event: FileCaptured, reading: Reading) -> bytes | None:
+    def _seal_record(self, event: FileCaptured | FileReparse, reading: Reading) -> bytes | None:
         if reading.record is None:
             return None
         key_class = KeyClass.CLINICAL if reading.is_clinical else KeyClass.ORIGINAL
         public = self._keyring.epoch_key(event.clinic, key_class, event.captured_at)
         return self._sealer.seal(public, event.clinic, record_context(event.file_id), reading.record)
 
-    def key(self, prepared: Prepared) -> Hashable:
+    def key(self, prepared: Prepared | Reread) -> Hashable:
         return prepared.event.file_id
 
-    def gather(self, connection: Connection, batch: Sequence[Prepared]) -> Facts:
+    def gather(self, connection: Connection, batch: Sequence[Prepared | Reread]) -> Facts:
         ids = sorted({prepared.event.file_id for prepared in batch})
         # A message may have been discarded before its file ever reached the store: then nothing is finished.
         query = (
@@ -112,9 +120,12 @@ class Parsing(Consumer[Prepared, Facts]):
             .join(files, files.c.file_id == receipts.c.file_id)
             .where(receipts.c.consumer == self.role.value, receipts.c.file_id.in_(ids))
         )
-        return Facts(frozenset(connection.scalars(query)))
+        again = [prepared for prepared in batch if isinstance(prepared, Reread)]
+        return Facts(frozenset(connection.scalars(query)), rereading.gather(connection, again, self._opener))
 
-    def decide(self, prepared: Prepared, facts: Facts, now: datetime) -> Outcome:
+    def decide(self, prepared: Prepared | Reread, facts: Facts, now: datetime) -> Outcome:
+        if isinstance(prepared, Reread):
+            return rereading.decide(prepared, facts.held, now)
         event, reading = prepared.event, prepared.reading
         stored = FileStored(
             clinic=event.clinic, edge=event.edge, file_id=event.file_id, copy_id=event.copy_id, stored_at=now
@@ -160,13 +171,17 @@ class Parsing(Consumer[Prepared, Facts]):
                 if not write.prepared.reading.bug
             ],
         )
+        again = [write for outcome in outcomes for write in outcome.writes if isinstance(write, StoreAgain)]
+        rereading.apply(connection, again)
         _reopen(connection, [write.prepared.event.file_id for write in new_copies])
 
 
 def _reopen(connection: Connection, file_ids: Sequence[str]) -> None:
     """A copy that came after its file was settled unsettles it, until that copy is gone too."""
     if file_ids:
-        settled = files.c.file_id.in_(file_ids) & files.c.settled_at.is_not(None)
+        # Of a repetition the copy is gone already, and nothing is to be settled anew.
+        is_there = exists().where(copies.c.file_id == files.c.file_id, copies.c.gone_at.is_(None))
+        settled = files.c.file_id.in_(file_ids) & files.c.settled_at.is_not(None) & is_there
         connection.execute(update(files).where(settled).values(settled_at=None))
 
 

@@ -4,7 +4,8 @@ Queue    reconciliation
 Listens  record.parsed, patients.changed
 Emits    record.reconciled; file.rejected for another person's answer to a request of ours
 Parks    file_unknown; key_missing, seal_broken, record_unreadable, record_missing: its record cannot be read
-Repeats  safe: a file with a receipt is not decided again by an event; only a new list or a person changes a result
+Repeats  safe: a file with a receipt is not decided again by an event, unless that tells of a later reading of its
+         original; else only a new list or a person changes a result
 Waits    without a patient list results are kept as `waiting`; `due` decides them by the same code once one is here
 """
 
@@ -28,6 +29,7 @@ from consumers.reconciliation.patient_list import (
     remove_old_rows,
 )
 from consumers.reconciliation.rematch import files_to_rematch, rematch
+from consumers.reconciliation.reread import decide_again, is_behind
 from pipeline.consumer import Consumer
 from pipeline.custody import FileOutcome
 from pipeline.envelope import Envelope
@@ -84,7 +86,11 @@ class Reconciliation(Consumer[Prepared, Facts]):
             write = decide_part(prepared, facts.lists[prepared.event.clinic])
             return NOTHING if write is None else Outcome(write.word, writes=(write,))
         file = facts.files.get(prepared.file_id)
-        return Outcome("file_unknown", park="file_unknown") if file is None else decide_first(file)
+        if file is None:
+            return Outcome("file_unknown", park="file_unknown")
+        if file.was_decided and is_behind(file, prepared.revision):
+            return decide_again(file, prepared.revision, self._opener)
+        return decide_first(file, prepared.revision)
 
     def apply(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
         writes = [write for outcome in outcomes for write in outcome.writes]
@@ -108,9 +114,10 @@ class Reconciliation(Consumer[Prepared, Facts]):
         ]
 
 
-def decide_first(file: FileFacts) -> Outcome:
+def decide_first(file: FileFacts, revision: int) -> Outcome:
     """Decide a file whose record has just been parsed; one that was decided before stays as it is."""
-    if file.outcome != FileOutcome.PENDING.value or file.was_decided or file.held:
+    was_kept = bool(file.held) and not is_behind(file, revision)
+    if file.outcome != FileOutcome.PENDING.value or file.was_decided or was_kept:
         return NOTHING
     if file.fault is not None:
         return Outcome(file.fault.reason, park=file.fault.reason)

@@ -28,7 +28,7 @@ from pipeline.oqs.records import parse_record_json
 from pipeline.patient_row import PatientRow
 from pipeline.request_row import RequestDetail
 from pipeline.sealing import IdentityKey, Opener
-from pipeline.storage.schema import files, patient_hashes, patients, receipts, requests, results
+from pipeline.storage.schema import decisions, files, patient_hashes, patients, receipts, requests, results
 from pipeline.topology import Role
 
 _HASHES_AT_ONCE = 400
@@ -48,6 +48,8 @@ class FileFacts:
     held: tuple[Row[Any], ...] = ()
     """Its result rows, in order."""
     has_receipt: bool = False
+    reviewed: frozenset[int] = frozenset()
+    """Which of its rows a person has ever decided about."""
     processed_at: datetime | None = None
     case: Case | None = None
     fault: PermanentError | None = None
@@ -75,6 +77,7 @@ class Gatherer:
         asked = self._requests(connection, rows)
         held = _held(connection, wanted)
         done = _receipts(connection, wanted)
+        reviewed = _reviewed(connection, sorted(done))
         facts = [
             FileFacts(
                 file_id=row.file_id,
@@ -84,6 +87,7 @@ class Gatherer:
                 list_id=lists.get(row.clinic),
                 held=tuple(held.get(row.file_id, ())),
                 has_receipt=row.file_id in done,
+                reviewed=frozenset(reviewed.get(row.file_id, ())),
             )
             for row in rows
         ]
@@ -218,6 +222,15 @@ def _held(connection: Connection, file_ids: Sequence[str]) -> dict[str, list[Row
     found: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(query):
         found.setdefault(row.file_id, []).append(row)
+    return found
+
+
+def _reviewed(connection: Connection, file_ids: Sequence[str]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    if file_ids:
+        query = select(decisions.c.file_id, decisions.c.result).where(decisions.c.file_id.in_(file_ids))
+        for row in connection.execute(query):
+            found.setdefault(row.file_id, set()).add(row.result)
     return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 
 from consumers.reconciliation.decision import Decided
 from pipeline.contents import result_context
@@ -79,6 +79,14 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveResults:
+    """Write: these rows of a file are of persons whom a later reading of it does not name."""
+
+    file_id: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SeenBy:
     """Write: these rows of a file were looked at with this list and stay as they are."""
 
@@ -102,6 +110,10 @@ class Ledger:
         insert_new(connection, receipts, [_receipt(write.file_id, now) for write in finished])
         for finish in finished:
             _finish_file(connection, finish, now)
+        for over in [write for write in writes if isinstance(write, RemoveResults) and write.numbers]:
+            connection.execute(
+                delete(results).where(results.c.file_id == over.file_id, results.c.result.in_(over.numbers))
+            )
         for seen in [write for write in writes if isinstance(write, SeenBy)]:
             own = (results.c.file_id == seen.file_id) & results.c.result.in_(seen.numbers)
             connection.execute(update(results).where(own).values(list_id=seen.list_id))

@@ -99,7 +99,7 @@ def _reject(file: FileFacts, seen: SeenBy) -> Sequence[Outcome]:
 
 def _replace(file: FileFacts, decided: Sequence[tuple[int, Decided]], opener: Opener) -> Sequence[Outcome]:
     assert file.list_id is not None
-    changed = [(number, row) for number, row in decided if not _is_same(file, number, row, opener)]
+    changed = [(number, row) for number, row in decided if not is_same(file, number, row, opener)]
     same = tuple(number for number, row in decided if (number, row) not in changed)
     seen = (SeenBy(file.file_id, same, file.list_id),) if same else ()
     if not changed:
@@ -117,7 +117,8 @@ def _replace(file: FileFacts, decided: Sequence[tuple[int, Decided]], opener: Op
     return (Outcome("rematched", (event,), (rows, *seen, Finish(file.file_id, revision))),)
 
 
-def _is_same(file: FileFacts, number: int, decided: Decided, opener: Opener) -> bool:
+def is_same(file: FileFacts, number: int, decided: Decided, opener: Opener) -> bool:
+    """Say whether a row that is held says what was decided now."""
     row = next(row for row in file.held if row.result == number)
     if row.state == WAITING or row.verdicts != write_codes(decided.verdicts):
         return False

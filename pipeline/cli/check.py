@@ -118,7 +118,7 @@ def _broker(settings: Settings) -> Iterator[str]:
         broker = open_broker(settings.broker.url, settings.state)
     except PermanentError as error:
         # A running `onshi run` holds the embedded broker, which is as it should be.
-        if error.reason != "embedded_busy":
+        if error.reason != "busy":
             yield f"broker.url: {error}"
         return
     try:

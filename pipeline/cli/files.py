@@ -1,4 +1,4 @@
-"""`onshi files list|show`: the custody of each copy of each file."""
+"""`onshi files list|show|reparse`: the custody of each copy of each file."""
 
 from argparse import Namespace
 from typing import Any
@@ -7,6 +7,7 @@ from sqlalchemy import Row, select
 
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
+from pipeline.cli.reparse import reparse
 from pipeline.settings import Settings
 from pipeline.storage.schema import copies, deliveries, files, receipts
 
@@ -24,7 +25,13 @@ _COLUMNS = {
 
 def files_command(settings: Settings, arguments: Namespace) -> int:
     with Desk(settings, arguments).closing() as desk:
-        return _list(desk, arguments) if arguments.action == "list" else _show(desk, arguments.file_id)
+        match arguments.action:
+            case "list":
+                return _list(desk, arguments)
+            case "reparse":
+                return reparse(desk, arguments)
+            case _:
+                return _show(desk, arguments.file_id)
 
 
 def _query() -> Any:

@@ -127,6 +127,7 @@ def _looking(command: "_Command", common: ArgumentParser) -> None:
     listing.add_argument("--custody")
     listing.add_argument("--outcome")
     files.add_parser("show", parents=[common]).add_argument("file_id", metavar="FILE_ID")
+    _reparse(files.add_parser("reparse", parents=[common], description="read stored originals with today's parser"))
     results = _group(command("results", "the result list (資格確認結果一覧)"))
     listing = results.add_parser("list", parents=[common])
     _filters(listing)
@@ -151,21 +152,30 @@ def _looking(command: "_Command", common: ArgumentParser) -> None:
     _filters(requests.add_parser("list", parents=[common]))
 
 
+def _reparse(action: ArgumentParser) -> None:
+    action.add_argument("ids", nargs="*", metavar="FILE_ID")
+    action.add_argument("--since", metavar="T", help="only what was stored at or after T (ISO 8601, else JST)")
+    action.add_argument("--until", metavar="T", help="only what was stored before T")
+    action.add_argument("--all", action="store_true", help="every stored file")
+    action.add_argument("--clinic")
+    action.add_argument("--outcome", choices=["pending", "delivered", "rejected", "not_due"])
+    action.add_argument("--rate", type=_rate, metavar="R", help="files a second")
+
+
 def _deciding(command: "_Command", common: ArgumentParser) -> None:
     parked = _group(command("parked", "messages set aside for a person"))
-    listing = parked.add_parser("list", parents=[common])
-    _filters(listing)
-    listing.add_argument("--consumer", choices=[role.value for role in Role])
+    for name in ("list", "groups"):
+        listing = parked.add_parser(name, parents=[common])
+        _filters(listing)
+        _of_parked(listing)
     parked.add_parser("show", parents=[common]).add_argument("parked_id", metavar="ID")
     for name in ("replay", "discard"):
         action = parked.add_parser(name, parents=[common])
         action.add_argument("ids", nargs="*", metavar="ID")
-        action.add_argument("--consumer", choices=[role.value for role in Role])
+        _of_parked(action)
         action.add_argument("--all", action="store_true")
-        action.add_argument("--since", metavar="T", help="only what was parked at or after T (ISO 8601)")
-        if name == "replay":
-            action.add_argument("--rate", type=_rate, metavar="R", help="messages a second")
-        else:
+        action.add_argument("--rate", type=_rate, metavar="R", help="messages a second")
+        if name == "discard":
             action.add_argument("--reason", type=_said, required=True)
     hold = _group(command("hold", "keep copies from being erased"))
     for name in ("add", "remove"):
@@ -180,7 +190,9 @@ def _proving(command: "_Command", common: ArgumentParser) -> None:
     _filters(certificates.add_parser("list", parents=[common]))
     certificates.add_parser("verify", parents=[common])
     _group(command("audit", "the access log")).add_parser("verify", parents=[common])
-    command("verify", "check the invariants of the whole state")
+    verify = command("verify", "check the invariants of the whole state; safe while everything runs")
+    verify.add_argument("--logs", nargs="+", default=(), metavar="PATH", help="look for patients' names in these files")
+    verify.add_argument("--limit-seconds", type=_rate, default=3600.0, metavar="S", help="what may wait how long")
 
 
 def _group(parser: ArgumentParser) -> "_SubParsers":
@@ -190,6 +202,14 @@ def _group(parser: ArgumentParser) -> "_SubParsers":
 def _filters(parser: ArgumentParser) -> None:
     parser.add_argument("--clinic")
     parser.add_argument("--limit", type=_count, metavar="N")
+
+
+def _of_parked(parser: ArgumentParser) -> None:
+    parser.add_argument("--consumer", choices=[role.value for role in Role])
+    parser.add_argument("--cause", metavar="REASON", help="only what was parked for this reason (see `parked groups`)")
+    parser.add_argument("--event", metavar="TYPE", help="only events of this type, as file.captured")
+    parser.add_argument("--since", metavar="T", help="only what was parked at or after T (ISO 8601, else JST)")
+    parser.add_argument("--until", metavar="T", help="only what was parked before T")
 
 
 def _role(text: str) -> str:

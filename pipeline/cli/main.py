@@ -32,7 +32,7 @@ _WITH_SETTINGS = {
     "hold": "pipeline.cli.hold:hold",
     "certificates": "pipeline.cli.proofs:certificates",
     "audit": "pipeline.cli.proofs:audit",
-    "verify": "pipeline.cli.proofs:verify",
+    "verify": "pipeline.cli.verify:verify",
 }
 _WITHOUT_SETTINGS = {"init": "pipeline.cli.init:init", "demo": "pipeline.cli.demo:demo"}
 

@@ -1,19 +1,21 @@
-"""`onshi parked list|show|replay|discard`: messages set aside for a person."""
+"""`onshi parked list|groups|show|replay|discard`: messages set aside for a person."""
 
 import time
 from argparse import Namespace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from pipeline import parking
 from pipeline.cli.desk import Desk
+from pipeline.cli.instants import instant
 from pipeline.cli.main import WrongUseError
 from pipeline.sealing import KeyClass, UnsealError
 from pipeline.settings import Settings
 from pipeline.storage.schema import parked as table
 
+AT_ONCE = 500
 _COLUMNS = {
     "parked_id": "id",
     "consumer": "consumer",
@@ -26,11 +28,24 @@ _COLUMNS = {
 }
 
 
+_GROUPED = {
+    "consumer": "consumer",
+    "reason": "reason",
+    "type": "event",
+    "count": "count",
+    "oldest": "oldest (JST)",
+    "newest": "newest (JST)",
+    "example": "example id",
+}
+
+
 def parked(settings: Settings, arguments: Namespace) -> int:
     with Desk(settings, arguments).closing() as desk:
         match arguments.action:
             case "list":
                 return _list(desk, arguments)
+            case "groups":
+                return _groups(desk, arguments)
             case "show":
                 return _show(desk, arguments.parked_id)
             case "replay":
@@ -40,15 +55,46 @@ def parked(settings: Settings, arguments: Namespace) -> int:
 
 
 def _list(desk: Desk, arguments: Namespace) -> int:
-    query = select(table).where(table.c.state.in_(("parked", "replaying"))).order_by(table.c.parked_at)
-    if arguments.consumer:
-        query = query.where(table.c.consumer == arguments.consumer)
+    query = select(table).where(table.c.state.in_(("parked", "replaying")), *_filters(arguments))
     if arguments.clinic:
         query = query.where(table.c.clinic == arguments.clinic)
     with desk.store.reading() as connection:
-        rows = [_row(row) for row in connection.execute(query.limit(arguments.limit))]
+        rows = [_row(row) for row in connection.execute(query.order_by(table.c.parked_at).limit(arguments.limit))]
     desk.show(rows, _COLUMNS, "parked")
     return 0
+
+
+def _groups(desk: Desk, arguments: Namespace) -> int:
+    """Show what is parked by cause, the largest group first: mostly one cause explains them all."""
+    cause = (table.c.consumer, table.c.reason, table.c.type)
+    query = select(
+        *cause,
+        func.count().label("count"),
+        func.min(table.c.parked_at).label("oldest"),
+        func.max(table.c.parked_at).label("newest"),
+        func.min(table.c.parked_id).label("example"),
+    ).where(table.c.state == "parked", *_filters(arguments))
+    if arguments.clinic:
+        query = query.where(table.c.clinic == arguments.clinic)
+    query = query.group_by(*cause).order_by(func.count().desc(), *cause).limit(arguments.limit)
+    with desk.store.reading() as connection:
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+    desk.show(rows, _GROUPED, "parked, by cause")
+    return 0
+
+
+def _filters(arguments: Namespace) -> list[ColumnElement[bool]]:
+    wanted = (
+        (table.c.consumer, arguments.consumer),
+        (table.c.reason, arguments.cause),
+        (table.c.type, arguments.event),
+    )
+    found = [column == value for column, value in wanted if value]
+    if arguments.since:
+        found.append(table.c.parked_at >= instant(arguments.since))
+    if arguments.until:
+        found.append(table.c.parked_at < instant(arguments.until))
+    return found
 
 
 def _row(row: Row[Any]) -> dict[str, Any]:
@@ -97,42 +143,36 @@ def _clinic(desk: Desk, row: Row[Any]) -> str:
 
 
 def _chosen(desk: Desk, arguments: Namespace) -> list[str]:
-    """Find what was meant: named ids, one consumer's, or all; never everything by accident."""
+    """Find what was meant: named ids, a consumer's, a cause of one consumer, or all; never everything by accident."""
     if not (arguments.ids or arguments.consumer or arguments.all):
-        raise WrongUseError("name ids, or --consumer, or --all")
-    query = select(table.c.parked_id).where(table.c.state == "parked").order_by(table.c.parked_at)
+        raise WrongUseError("name ids, or --consumer (with --cause for one group), or --all")
+    query = select(table.c.parked_id).where(table.c.state == "parked", *_filters(arguments))
     if arguments.ids:
         query = query.where(table.c.parked_id.in_(arguments.ids) | table.c.event_id.in_(arguments.ids))
-    if arguments.consumer:
-        query = query.where(table.c.consumer == arguments.consumer)
-    if arguments.since:
-        query = query.where(table.c.parked_at >= _instant(arguments.since))
     with desk.store.reading() as connection:
-        found = list(connection.scalars(query))
+        found = list(connection.scalars(query.order_by(table.c.parked_at, table.c.parked_id)))
     if arguments.ids and len(found) < len(set(arguments.ids)):
         raise WrongUseError("not every id is parked; nothing was done")
     return found
 
 
-def _instant(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise WrongUseError(f"{text}: is not a time like 2026-05-12T09:00:00+09:00") from None
+def _parts(ids: Sequence[str], rate: float | None) -> Iterator[Sequence[str]]:
+    """Hand out ids at this rate; without one in parts that a statement can hold. Nothing is one empty part."""
+    size = AT_ONCE if rate is None else max(1, min(AT_ONCE, int(rate)))
+    for start in range(0, max(1, len(ids)), size):
+        if start and rate:
+            time.sleep(size / rate)
+        yield ids[start : start + size]
 
 
 def _replay(desk: Desk, arguments: Namespace) -> int:
     desk.required_staff("parked.replay", _subject(arguments.ids))
     ids = _chosen(desk, arguments)
-    size = max(1, int(arguments.rate)) if arguments.rate else max(1, len(ids))
     done = 0
-    for start in range(0, max(1, len(ids)), size):
-        if start:
-            time.sleep(size / arguments.rate)
+    for number, part in enumerate(_parts(ids, arguments.rate)):
         with desk.store.transaction() as connection:
-            done += parking.ask_replay(connection, ids[start : start + size])
-            if not start:
+            done += parking.ask_replay(connection, part)
+            if number == 0:
                 # With the first of them: who breaks a slow replay off has replayed something.
                 desk.log_deed(connection, "parked.replay", _subject(ids))
     desk.say({"replaying": done}, [f"replaying {done}: the running consumers take them within a second"])
@@ -148,13 +188,16 @@ def _discard(desk: Desk, arguments: Namespace) -> int:
         public = desk.keyring.epoch_key(clinic, KeyClass.STANDING, desk.now)
         return desk.sealer.seal(public, clinic, parking.reason_context(row.parked_id), arguments.reason.encode())
 
-    with desk.store.transaction() as connection:
-        done = parking.discard(connection, ids, staff.id, seal, desk.now)
-        desk.log_deed(connection, "parked.discard", _subject(ids))
+    done = 0
+    for number, part in enumerate(_parts(ids, arguments.rate)):
+        with desk.store.transaction() as connection:
+            done += parking.discard(connection, part, staff.id, seal, desk.now)
+            if number == 0:
+                desk.log_deed(connection, "parked.discard", _subject(ids))
     desk.say({"discarded": done}, [f"discarded {done}"])
     return 0
 
 
-def _subject(ids: list[str]) -> str:
+def _subject(ids: Sequence[str]) -> str:
     """Name one message, or say how many."""
     return ids[0] if len(ids) == 1 else f"{len(ids)} messages"

@@ -1,4 +1,4 @@
-"""`onshi certificates list|verify`, `onshi audit verify`, `onshi verify`: what can be proved."""
+"""`onshi certificates list|verify`, `onshi audit verify`: what can be proved of the chains."""
 
 import json
 from argparse import Namespace
@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from pipeline import access, invariants
+from pipeline import access
 from pipeline import certificates as chain
 from pipeline.cli.desk import Desk
 from pipeline.settings import Settings
@@ -61,17 +61,6 @@ def audit(settings: Settings, arguments: Namespace) -> int:
         with desk.store.reading() as connection:
             faults = access.verify(connection, desk.keyring)
         return _answer(desk, [str(fault) for fault in faults], "the access log is complete and unchanged", None)
-
-
-def verify(settings: Settings, arguments: Namespace) -> int:
-    with Desk(settings, arguments).closing() as desk:
-        with desk.store.reading() as connection:
-            findings = invariants.verify(connection, desk.keyring)
-        rows = [{"invariant": f.name, "says": f.says, "held": f.is_held, "broken": list(f.broken)} for f in findings]
-        lines = [f"{'held  ' if f.is_held else 'BROKEN'} {f.name:<4} {f.says}" for f in findings]
-        lines += [f"         {name}: {thing}" for f in findings for name, thing in ((f.name, b) for b in f.broken[:20])]
-        desk.say({"invariants": rows}, lines)
-        return 1 if any(invariants.broken(findings)) else 0
 
 
 def _answer(desk: Desk, faults: list[str], well: str, count: int | None) -> int:

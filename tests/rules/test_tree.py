@@ -38,3 +38,23 @@ def test_every_command_of_the_readme_exists() -> None:
     assert len(commands) > 8
     for command in commands:
         parse(command.split())
+
+
+def test_every_command_of_the_page_for_operators_exists() -> None:
+    import shlex  # noqa: PLC0415
+
+    from pipeline.cli.grammar import parse  # noqa: PLC0415
+
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^onshi ([^#\n]+)", text, flags=re.MULTILINE)
+    assert len(commands) > 10
+    for command in commands:
+        parse(shlex.split(command))
+
+
+def test_every_metric_of_the_page_for_operators_exists() -> None:
+    from pipeline.metrics import REGISTRY  # noqa: PLC0415
+
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    known = {f"{metric.name}{'_total' if metric.type == 'counter' else ''}" for metric in REGISTRY.collect()}
+    assert set(re.findall(r"onshi_[a-z_]+", text)) <= known
