@@ -12,11 +12,12 @@ from sqlalchemy import Connection
 
 from pipeline import backlog, outbox, parking
 from pipeline.broker.port import Broker, Publisher, Subscription
-from pipeline.clock import Clock
+from pipeline.clock import Clock, ClockWatch
 from pipeline.consumer import Consumer
 from pipeline.envelope import WireEvent, pack
 from pipeline.errors import AwayError
 from pipeline.metrics import REPEATED
+from pipeline.sending import publish
 from pipeline.storage.engine import Store
 from pipeline.topology import parked_queue
 
@@ -37,6 +38,7 @@ class Chores:
         self._store = store
         self._broker = broker
         self._clock = clock
+        self._watch = ClockWatch(clock)
         self._repeat_after = repeat_after
         self._publisher: Publisher | None = None
         self._lot: Subscription | None = None
@@ -78,7 +80,7 @@ class Chores:
         self._due()
         self._relay()
         self._show_backlog()
-        if time.monotonic() - self._last_repeat >= REPEAT_EVERY_SECONDS:
+        if time.monotonic() - self._last_repeat >= min(REPEAT_EVERY_SECONDS, self._repeat_after.total_seconds()):
             self._last_repeat = time.monotonic()
             self._repeat()
         if time.monotonic() - self._last_purge >= PURGE_EVERY_SECONDS:
@@ -105,11 +107,14 @@ class Chores:
             wanted = parking.replays(connection, self._role)
         if wanted:
             assert self._publisher is not None
-            self._publisher.publish_confirmed(list(wanted.values()))
+            publish(self._publisher, list(wanted.values()))
             with self._store.transaction() as connection:
                 parking.mark_replayed(connection, list(wanted), self._clock.now())
 
     def _due(self) -> None:
+        if not self._watch.is_reliable() and self._consumer.needs_clock:
+            # A limit that seems to have passed may be a clock that was set: nothing is announced or ordered on it.
+            return
         now = self._clock.now()
         try:
             with self._store.transaction() as connection:
@@ -138,7 +143,7 @@ class Chores:
 
     def _repeat(self) -> None:
         with self._store.transaction() as connection:
-            again = outbox.to_repeat(connection, self._role, self._clock.now())
+            again = outbox.to_repeat(connection, self._role, self._clock.now(), self._repeat_after)
         if again:
             REPEATED.labels(self._role).inc(len(again))
             self._publish(again)
@@ -146,5 +151,5 @@ class Chores:
     def _publish(self, events: Sequence[WireEvent]) -> None:
         if events:
             assert self._publisher is not None
-            self._publisher.publish_confirmed(pack(events))
+            publish(self._publisher, pack(events))
             self.sent([event.id for event in events])

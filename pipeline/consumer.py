@@ -28,6 +28,8 @@ class Consumer(ABC, Generic[P, F]):
 
     role: ClassVar[Role]
     listens: ClassVar[tuple[type[Event], ...]]
+    needs_clock: ClassVar[bool] = False
+    """Whether `due` waits while the clock cannot be believed."""
 
     @abstractmethod
     def prepare(self, envelope: Envelope) -> P:

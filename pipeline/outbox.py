@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Row, delete, exists, or_, select, update
 
+from pipeline.clock import DRIFT_LIMIT
 from pipeline.custody import FileOutcome
 from pipeline.envelope import Envelope, WireEvent, enclose, write
 from pipeline.events import DeliveryWanted, Event, RecordParsed, RecordReconciled
@@ -20,12 +21,13 @@ from pipeline.topology import Role
 
 HEALED: frozenset[str] = frozenset(event.type_name() for event in (RecordParsed, RecordReconciled, DeliveryWanted))
 """Facts that are published again while somebody may still be waiting for them."""
-LATER = timedelta(hours=1)
-"""How long after the first repetition the next ones come."""
+LATER = 4
+"""How many times longer the next repetitions wait than the first (15 minutes, then hourly)."""
 KEPT = timedelta(days=14)
 """How long what was sent is kept: longer than a terminal's spool, from which a cause may come again."""
 LEFT_AFTER = timedelta(seconds=5)
-"""How long a row may wait for its own runner before any runner sends it."""
+"""How long a row may wait for its own runner before any runner sends it. A clock that was set back must not add to
+it, here and in `to_repeat`: what is due too far in the future is due now."""
 
 _IS_HEARD = exists().where(receipts.c.file_id == files.c.file_id, receipts.c.consumer == Role.CONSENT.value)
 _IS_PARKED = exists().where(
@@ -89,7 +91,9 @@ def claim_unsent(connection: Connection, now: datetime, most: int = 500) -> list
     """Claim rows that nobody has sent, oldest first; who claims them and dies leaves them to be claimed again."""
     query = (
         select(outbox)
-        .where(outbox.c.sent_at.is_(None), outbox.c.left_at < now - LEFT_AFTER)
+        .where(
+            outbox.c.sent_at.is_(None), or_(outbox.c.left_at < now - LEFT_AFTER, outbox.c.left_at > now + DRIFT_LIMIT)
+        )
         .order_by(outbox.c.number)
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -101,9 +105,12 @@ def claim_unsent(connection: Connection, now: datetime, most: int = 500) -> list
     return [_wire(row) for row in rows]
 
 
-def to_repeat(connection: Connection, role: Role, now: datetime, most: int = 200) -> list[WireEvent]:
+def to_repeat(
+    connection: Connection, role: Role, now: datetime, repeat_after: timedelta, most: int = 200
+) -> list[WireEvent]:
     """Claim this role's rows whose file is still open and whose repetition is due, and set the next one."""
-    due = (outbox.c.consumer == role.value) & (outbox.c.again_at <= now) & outbox.c.sent_at.is_not(None)
+    is_due = or_(outbox.c.again_at <= now, outbox.c.again_at > now + (LATER + 1) * repeat_after)
+    due = (outbox.c.consumer == role.value) & is_due & outbox.c.sent_at.is_not(None)
     rows = connection.execute(select(outbox).where(due).limit(most).with_for_update(skip_locked=True)).all()
     if not rows:
         return []
@@ -113,7 +120,9 @@ def to_repeat(connection: Connection, role: Role, now: datetime, most: int = 200
     over = [row.event_id for row in rows if row.correlation not in still_open]
     connection.execute(update(outbox).where(outbox.c.event_id.in_(over)).values(again_at=None))
     connection.execute(
-        update(outbox).where(outbox.c.event_id.in_([row.event_id for row in again])).values(again_at=now + LATER)
+        update(outbox)
+        .where(outbox.c.event_id.in_([row.event_id for row in again]))
+        .values(again_at=now + LATER * repeat_after)
     )
     return [_wire(row) for row in again]
 

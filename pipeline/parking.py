@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, Row, func, select, update
 
@@ -53,7 +54,9 @@ def _about(delivery: Delivery) -> tuple[str, str | None, str | None, str]:
     try:
         envelope = read(delivery)[0]
     except (UnreadableMessageError, IndexError):
-        return derive_id("unreadable", delivery.message_id), None, None, "unreadable"
+        # A stranger's message may have no id: two of them are not one.
+        name = delivery.message_id or uuid4().hex
+        return derive_id("unreadable", name), None, None, "unreadable"
     return envelope.id, envelope.event.clinic, envelope.correlation, envelope.event.type_name()
 
 

@@ -29,6 +29,7 @@ from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, FUSE, MESSAGES, PARKED
 from pipeline.parking import REASON_HEADER, ROUTING_KEY_HEADER
 from pipeline.pulse import Pulse
 from pipeline.retry import Again, Park, after_failure
+from pipeline.sending import publish
 from pipeline.storage.engine import Store
 from pipeline.storage.schema import inbox
 from pipeline.topology import Exchange, work_queue
@@ -182,7 +183,7 @@ class Runner:
         settled = [unit for unit in units if not unit.is_left]
         instead = [message for unit in settled for message in unit.instead]
         if instead:
-            self._publisher.publish_confirmed(instead)
+            publish(self._publisher, instead)
         subscription.ack([unit.delivery for unit in settled])
         if left := [unit.delivery for unit in units if unit.is_left]:
             subscription.reject(left, requeue=True)
@@ -299,7 +300,7 @@ class Runner:
         events = list(events)
         if events:
             assert self._publisher is not None
-            self._publisher.publish_confirmed(pack(events))
+            publish(self._publisher, pack(events))
             self._chores.sent([event.id for event in events])
 
     # One failure

@@ -86,6 +86,7 @@ class Failed:
 
 class Deletion(Consumer[Prepared, Facts]):
     role: ClassVar[Role] = Role.DELETION
+    needs_clock: ClassVar[bool] = True
     listens: ClassVar[tuple[type[Event], ...]] = (
         FileRefused,
         FileErased,

@@ -24,6 +24,8 @@ from pipeline.storage.schema import holds as holds_table
 from pipeline.topology import CHART_EDGE, Role
 
 MOST: Final = 500
+FARTHEST: Final = timedelta(hours=2)
+"""A pause or lease that ends later than this was written before the clock was set back."""
 CENTRE_PRECONDITIONS: Final = ("C3", "C5", "C6")
 
 
@@ -61,16 +63,18 @@ def erasures(connection: Connection, settings: Settings, now: datetime) -> list[
 def _due_copies(connection: Connection, settings: Settings, now: datetime) -> Sequence[Any]:
     terminals = [edge for edge in settings.edges if edge.edge != CHART_EDGE]
     reachable = edge_reports.taking_orders(terminals, edge_reports.read(connection), now)
-    old_enough = now - timedelta(seconds=settings.centre.minimum_age_seconds)
     held = exists().where(holds_table.c.file_id == copies.c.file_id, holds_table.c.state.in_(ACTIVE))
     query = (
         select(copies.c.copy_id, copies.c.file_id, copies.c.clinic, copies.c.terminal, copies.c.orders)
         .join(files, files.c.file_id == copies.c.file_id)
         .where(
             copies.c.custody == Custody.STORED.value,
-            # Seen by a clock that was ahead, it would seem too young for as long: then our own time counts.
-            or_(copies.c.seen_at <= old_enough, copies.c.stored_at <= old_enough),
-            or_(copies.c.ordered_until.is_(None), copies.c.ordered_until <= now),
+            *_old_enough(settings, now),
+            or_(
+                copies.c.ordered_until.is_(None),
+                copies.c.ordered_until <= now,
+                copies.c.ordered_until > now + settings.lease + FARTHEST,
+            ),
             tuple_(copies.c.clinic, copies.c.terminal).in_([(edge.clinic, edge.edge) for edge in reachable]),
             or_(*(_has_receipts(outcome, roles) for outcome, roles in REQUIRED.items())),
             files.c.sealed_original.is_not(None),
@@ -85,6 +89,13 @@ def _due_copies(connection: Connection, settings: Settings, now: datetime) -> Se
     # Asked once more with the files' rows in hand: a hold that was being written meanwhile is seen now.
     held_now = set(connection.scalars(_held_among({row.file_id for row in rows})))
     return [row for row in rows if row.file_id not in held_now]
+
+
+def _old_enough(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """C8, by our own clock: the terminal's may have been wrong then. Without a least age no clock counts."""
+    age = timedelta(seconds=settings.centre.minimum_age_seconds)
+    # Seen by a clock that was ahead, it would seem too young for as long: then our own time counts.
+    return (or_(copies.c.seen_at <= now - age, copies.c.stored_at <= now - age),) if age else ()
 
 
 def _held_among(file_ids: set[str]) -> Any:

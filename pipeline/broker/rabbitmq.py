@@ -22,7 +22,7 @@ from pipeline.broker.rabbitmq_confirms import Batch, Window
 from pipeline.broker.rabbitmq_link import Link, Ready
 from pipeline.broker.rabbitmq_subscription import RabbitSubscription
 from pipeline.errors import OnshiError, PermanentError
-from pipeline.topology import Binding, ExchangeSpec, QueueSpec, Topology
+from pipeline.topology import Binding, Exchange, ExchangeSpec, QueueSpec, Topology
 
 HEARTBEAT_SECONDS = 20
 BLOCKED_SECONDS = 30
@@ -164,11 +164,13 @@ class _Desk:
         self.link = Link(parameters, lambda _channel, ready: ready(), self._answered.set)
 
     def declare(self, topology: Topology) -> None:
-        for exchange in topology.exchanges:
-            self._declare_exchange(exchange)
+        # Queues first: from the moment an exchange is there somebody may publish, and what no queue takes is lost.
         for queue in topology.queues:
             self._declare_queue(queue)
-        for binding in topology.bindings:
+        for exchange in topology.exchanges:
+            self._declare_exchange(exchange)
+        # The net for what nobody takes comes last: until then a message that is too early is returned and sent again.
+        for binding in sorted(topology.bindings, key=lambda binding: binding.exchange == Exchange.UNROUTED):
             self._bind(binding)
 
     def check(self, topology: Topology) -> None:

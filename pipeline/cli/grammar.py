@@ -177,6 +177,8 @@ def _deciding(command: "_Command", common: ArgumentParser) -> None:
         action.add_argument("--rate", type=_rate, metavar="R", help="messages a second")
         if name == "discard":
             action.add_argument("--reason", type=_said, required=True)
+    resend = command("resend", "after a store was restored: let the edges on this machine send again what they have")
+    resend.add_argument("--since", metavar="T", help="only what was captured at or after T (ISO 8601)")
     hold = _group(command("hold", "keep copies from being erased"))
     for name in ("add", "remove"):
         action = hold.add_parser(name, parents=[common])

@@ -33,6 +33,7 @@ _WITH_SETTINGS = {
     "certificates": "pipeline.cli.proofs:certificates",
     "audit": "pipeline.cli.proofs:audit",
     "verify": "pipeline.cli.verify:verify",
+    "resend": "pipeline.cli.resend:resend",
 }
 _WITHOUT_SETTINGS = {"init": "pipeline.cli.init:init", "demo": "pipeline.cli.demo:demo"}
 

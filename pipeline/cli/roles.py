@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -14,6 +15,7 @@ from consumers.forwarding import Forwarding
 from consumers.parsing import Parsing
 from consumers.reconciliation import Reconciliation
 from pipeline.broker.open import open_broker
+from pipeline.broker.watched import WatchedBroker
 from pipeline.cli.keys import issue_keys
 from pipeline.cli.supervise import Part
 from pipeline.clock import Clock, SystemClock
@@ -31,6 +33,8 @@ from producers.terminal import TerminalRole
 
 LOG = logging.getLogger("onshi.supervisor")
 READY_EVERY_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 0.5
+MISSED_EVERY_SECONDS = 1.0
 DECLARE_EVERY_SECONDS = 60.0
 MEASURE_EVERY = 5
 """Every how many looks an edge's counts are measured; each asks its ledger."""
@@ -62,7 +66,7 @@ class Assembly:
         if any(role in CENTRE_ROLES for role in roles):
             issue_keys(settings)
         self._keyring = Keyring(settings.keys.dir)
-        self._broker = open_broker(settings.broker.url, settings.state)
+        self._broker = WatchedBroker(open_broker(settings.broker.url, settings.state))
         self._store = open_store(settings.store.url) if any(role in CENTRE_ROLES for role in roles) else None
         self._schema_made = threading.Lock()
         self._has_schema = False
@@ -70,7 +74,7 @@ class Assembly:
 
     def parts(self) -> list[Part]:
         """Make the parts; the topology is declared beside them, so that an edge works on while the broker is away."""
-        made = [Part("topology", self._declare)]
+        made = [Part("topology", self._keep_declared)]
         for role in self._roles:
             made.extend(self._edge_parts(role) if role in EDGE_ROLES else [self._centre_part(role)])
         return made
@@ -80,10 +84,12 @@ class Assembly:
         if self._store:
             self._store.close()
 
-    def _declare(self, stop: threading.Event) -> None:
+    def _keep_declared(self, stop: threading.Event) -> None:
+        """Declare at the start, and again when a part misses something: a broker may come back empty."""
         topology = build(self._settings.edges)
-        pause = 0.5
+        pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
+            self._broker.missed.clear()
             try:
                 if self._settings.broker.declare:
                     self._broker.declare(topology)
@@ -93,10 +99,16 @@ class Assembly:
                 LOG.warning("topology", extra={"reason": str(error)})
                 stop.wait(pause)
                 pause = min(pause * 2, 30)
-            else:
-                # Again and again, for a queue may be deleted, or a broker come back empty, at any time.
-                stop.wait(DECLARE_EVERY_SECONDS)
-                pause = 0.5
+                continue
+            # Not at once again: what was missed while we declared is there now, and a check alone mends nothing.
+            stop.wait(pause)
+            declared_at = time.monotonic()
+            # A binding that is gone is missed by nobody, so it is all declared again now and then.
+            while not stop.is_set() and time.monotonic() - declared_at < DECLARE_EVERY_SECONDS:
+                if self._broker.missed.wait(MISSED_EVERY_SECONDS):
+                    break
+                pause = FIRST_PAUSE_SECONDS
+            pause = min(pause * 2, 30)
 
     def _centre_part(self, role: Role) -> Part:
         pulse = Pulse(role)

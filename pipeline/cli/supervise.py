@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pipeline.errors import OnshiError
+
 LOG = logging.getLogger("onshi.supervisor")
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
@@ -43,6 +45,9 @@ def _keep_running(part: Part, stop: threading.Event) -> None:
         started = time.monotonic()
         try:
             part.run(stop)
+        except OnshiError as error:
+            # Not a bug: its text is for people (another process, keys missing).
+            LOG.error("role failed", extra={"role": part.name, "reason": str(error)})  # noqa: TRY400
         except Exception:
             LOG.exception("role failed", extra={"role": part.name})
         if stop.is_set():

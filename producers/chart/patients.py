@@ -6,8 +6,10 @@ confirmed them. A list is said again from time to time under its own id: the cen
 that lost it (a broker wiped, a store restored) would else let every result wait until the chart writes another.
 """
 
+import contextlib
 import logging
 import os
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -132,7 +134,7 @@ class Patients:
 
     def _look(self) -> float:
         look = _look_of(self._path.stat())
-        if look == self._settled and not self._is_due_again():
+        if look == self._settled and self._last.mac() is not None and not self._is_due_again():
             return self._scan_seconds
         reading = self._read()
         before, self._before = self._before, reading
@@ -195,6 +197,15 @@ class Patients:
                 rows=len(rows),
                 sealed=self._sealer.seal(key, self._clinic, patients_context(list_id, part), content),
             )
+
+
+def forget_list(state: Path, clinic: str) -> int:
+    """Let the list that lies there be sent again, whether or not the role runs; return how many were forgotten."""
+    path = state / f"{clinic}.chart.db"
+    if not path.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as db:
+        return db.execute("DELETE FROM patient_list").rowcount
 
 
 def split_rows(rows: Sequence[PatientRow], most_bytes: int) -> list[bytes]:

@@ -6,6 +6,7 @@ requests and erases what it is ordered to. It speaks only to the broker and neve
 
 from producers.terminal.ledger import custody_counts, ledger_path
 from producers.terminal.proof import Fault, find_faults
+from producers.terminal.resend import resend
 from producers.terminal.role import TerminalRole
 
-__all__ = ["Fault", "TerminalRole", "custody_counts", "find_faults", "ledger_path"]
+__all__ = ["Fault", "TerminalRole", "custody_counts", "find_faults", "ledger_path", "resend"]

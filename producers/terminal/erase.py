@@ -118,9 +118,9 @@ class Eraser:
         is_safe = copy.place is not None and (copy.published_at is not None or copy.stored_at is not None)
         if not is_safe or not _CENTRE.issubset(order.preconditions):
             return "unproven"
-        # Seen by a clock that was ahead, it would seem too young for as long: then the centre's time counts.
-        age = (now - min(copy.seen_at, copy.stored_at or copy.seen_at)).total_seconds()
-        return "too_young" if age < self._rules.minimum_age else None
+        # When the centre had it, where that is known: this clock may have been wrong when the copy was seen.
+        age = (now - (copy.stored_at or copy.seen_at)).total_seconds()
+        return "too_young" if self._rules.minimum_age > 0 and age < self._rules.minimum_age else None
 
     def _refuse(self, refused: Iterable[tuple[ErasureOrder, Envelope, str]], now: datetime) -> None:
         events = [
@@ -156,7 +156,9 @@ class Eraser:
             self._answer([(copy, envelope, "share_away") for copy, envelope in batch], now)
             return
         checked = [(copy, envelope, self._target(copy)) for copy, envelope in batch]
-        reasons = {copy.copy_id: inspect(descriptor, target) for copy, _, target in checked}
+        absent = "gone" if self._is_known(folder) else "share_away"
+        found = {copy.copy_id: inspect(descriptor, target) for copy, _, target in checked}
+        reasons = {copy_id: absent if reason == "gone" else reason for copy_id, reason in found.items()}
         self._answer([(c, e, reasons[c.copy_id]) for c, e, _ in checked], now)
         going = [(c, e, target) for c, e, target in checked if reasons[c.copy_id] is None]
         if not going:
@@ -166,6 +168,12 @@ class Eraser:
             begun = intents.find(db, [c.copy_id for c, _, _ in going])
         works = [Work(c, target, begun[c.copy_id]) for c, _, target in going]
         self._carry_out(descriptor, works, partial(take, mac_of=self._seals.content_mac))
+
+    def _is_known(self, folder: ShareFolder) -> bool:
+        """Say whether absence means anything here: below a share that is not mounted lies an empty folder."""
+        with self._ledger.reading() as db:
+            row = db.execute("SELECT identity FROM folders WHERE label = ?", (folder.label,)).fetchone()
+        return row is None or row[0] == folder.identity
 
     def _answer(self, batch: Iterable[tuple[Copy, Envelope, str | None]], now: datetime) -> None:
         """Answer for copies that are not touched; one that is gone was removed by another program."""
@@ -267,12 +275,16 @@ class Eraser:
             known = copies.find(db, [intent.copy_id for intent in open_])
         for intent in open_:
             copy = known[intent.copy_id]
-            descriptor = _descriptor(self._folders.labelled(copy.folder))
-            if descriptor is not None:
-                self._resume(descriptor, Work(copy, self._target(copy, intent.quarantine), intent))
+            share = self._folders.labelled(copy.folder)
+            descriptor = _descriptor(share)
+            if share is not None and descriptor is not None:
+                work = Work(copy, self._target(copy, intent.quarantine), intent)
+                self._resume(descriptor, work, is_known=self._is_known(share))
 
-    def _resume(self, folder: int, work: Work) -> None:
+    def _resume(self, folder: int, work: Work, *, is_known: bool) -> None:
         is_quarantined = inspect(folder, _as_quarantined(work.target)) != "gone"
+        if not (is_quarantined or is_known):
+            return
         if work.intent.phase is Phase.OVERWRITING:
             if is_quarantined:
                 self._finish_overwriting(folder, work)

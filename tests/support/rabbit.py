@@ -92,6 +92,11 @@ class RabbitNode:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
 
+    def wipe(self) -> None:
+        """Kill it and lose its data: the next start is that of a new node, without a vhost of anybody's."""
+        self.kill()
+        shutil.rmtree(self._base / "mnesia")
+
     def pause(self) -> None:
         """Stop the process without ending it: connections stay open and nothing answers."""
         assert self._process is not None

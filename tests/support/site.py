@@ -48,6 +48,8 @@ class Site:
         self.settings: Settings = make(root, text, patients=None)
         self.config = root / "onshi.toml"
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.environment: dict[str, str] = {}
+        """Beside our own, for every process and command of the site."""
 
     @property
     def clinic(self) -> Clinic:
@@ -71,7 +73,10 @@ class Site:
         assert self.clinic.chart
         return self.clinic.chart.patients
 
-    def start(self, *roles: str) -> subprocess.Popen[bytes]:
+    def _environment(self, **own: str) -> dict[str, str]:
+        return {**os.environ, **own, **self.environment}
+
+    def start(self, *roles: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start `onshi run` with its log in a file of its own."""
         number = len(self.processes)
         with (self.root / f"run-{number}.log").open("wb") as log:
@@ -79,7 +84,7 @@ class Site:
                 [sys.executable, "-m", "pipeline.cli", "run", *roles, "-c", str(self.config)],
                 stderr=log,
                 stdout=log,
-                env={**os.environ, "ONSHI_HTTP_PORT": "0", "ONSHI_EDGE_REPORT_SECONDS": "2"},
+                env=self._environment(ONSHI_HTTP_PORT="0", ONSHI_EDGE_REPORT_SECONDS="2", **environment),
                 start_new_session=True,
             )
         self.processes.append(process)
@@ -111,6 +116,7 @@ class Site:
             text=True,
             check=False,
             timeout=120,
+            env=self._environment(),
         )
 
     def ask(self, *words: str) -> Any:

@@ -43,5 +43,5 @@ def test_a_fact_is_said_again_until_its_newest_revision_is_done(
         outbox.add(connection, Role.RECONCILIATION, [(event, None)], NOW, HOUR)
         outbox.mark_sent(connection, [event.id], NOW)
     with store.transaction() as connection:
-        again = outbox.to_repeat(connection, Role.RECONCILIATION, NOW + HOUR)
+        again = outbox.to_repeat(connection, Role.RECONCILIATION, NOW + HOUR, HOUR)
     assert [one.id for one in again] == ([event.id] if is_repeated else [])

@@ -18,10 +18,11 @@ from tests.support.eventually import eventually
 def test_a_queue_that_is_deleted_while_we_run_is_declared_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(roles, "DECLARE_EVERY_SECONDS", 0.05)
+    for name in ("DECLARE_EVERY_SECONDS", "MISSED_EVERY_SECONDS", "FIRST_PAUSE_SECONDS"):
+        monkeypatch.setattr(roles, name, 0.05)
     settings = make_settings(tmp_path)
     assembly = Assembly(settings, [Role.PARSING])
-    broker = assembly._broker
+    broker = assembly._broker._broker
     assert isinstance(broker, EmbeddedBroker)
     topology, stop = assembly.parts()[0], threading.Event()
     thread = threading.Thread(target=topology.run, args=(stop,))

@@ -29,6 +29,7 @@ from pipeline.topology import DELIVERY_LIMIT, Edge, Role, Tier, orders_queue, pa
 from tests.support.eventually import eventually
 
 NOW = datetime(2026, 5, 12, 0, 15, 33, tzinfo=UTC)
+QUARTER = timedelta(minutes=15)
 ORDERS = orders_queue(Edge("c001", "t1"))
 
 
@@ -295,11 +296,28 @@ def test_an_open_file_is_spoken_of_again_and_a_finished_one_is_not(store) -> Non
         connection.execute(receipts.insert().values(file_id="done", consumer="consent", result="done", at=NOW))
         outbox.add(connection, Role.PARSING, [(event, None) for event in events], NOW, timedelta(minutes=15))
         connection.execute(update(outbox_table).values(sent_at=NOW))
-        assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=14)) == []
-        again = outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=16))
+        assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=14), QUARTER) == []
+        again = outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=16), QUARTER)
         assert [event.correlation for event in again] == ["open"]
-        assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=30)) == []
-        assert len(outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=80))) == 1
+        assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=30), QUARTER) == []
+        assert len(outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=80), QUARTER)) == 1
+
+
+def test_a_clock_that_was_set_back_a_day_delays_neither_the_unsent_nor_the_repetitions(store) -> None:
+    from pipeline.events import RecordParsed  # noqa: PLC0415
+    from pipeline.storage.schema import files  # noqa: PLC0415
+
+    about = {"clinic": "c001", "terminal": "t1", "kind": "face", "outcome": "pending", "revision": 1, "suffix": ".xml"}
+    event = RecordParsed(clinic="c001", file_id="open", revision=1, kind="face", terminal="t1")
+    yesterday = NOW - timedelta(hours=25)
+    with store.transaction() as connection:
+        connection.execute(files.insert(), [{"file_id": "open", "captured_at": NOW, "stored_at": NOW, **about}])
+        outbox.add(connection, Role.PARSING, [(event, None)], NOW, QUARTER)
+        assert len(outbox.claim_unsent(connection, yesterday)) == 1
+        assert outbox.claim_unsent(connection, yesterday) == []
+        outbox.mark_sent(connection, list(connection.scalars(select(outbox_table.c.event_id))), yesterday)
+        assert len(outbox.to_repeat(connection, Role.PARSING, yesterday, QUARTER)) == 1
+        assert outbox.to_repeat(connection, Role.PARSING, yesterday, QUARTER) == []
 
 
 def test_what_was_sent_long_ago_is_purged_unless_its_file_is_still_open(store) -> None:
@@ -339,10 +357,10 @@ def test_a_record_that_consent_never_heard_of_is_said_again_though_the_chart_has
         connection.execute(files.insert().values(**file_row("f1", outcome, revision=1)))
         outbox.add(connection, Role.PARSING, [(event, None)], NOW, timedelta(minutes=15))
         connection.execute(update(outbox_table).values(sent_at=NOW))
-        assert len(outbox.to_repeat(connection, Role.PARSING, later[0])) == 1
-        assert len(outbox.to_repeat(connection, Role.PARSING, later[1])) == 1
+        assert len(outbox.to_repeat(connection, Role.PARSING, later[0], QUARTER)) == 1
+        assert len(outbox.to_repeat(connection, Role.PARSING, later[1], QUARTER)) == 1
         connection.execute(receipts.insert().values(file_id="f1", consumer="consent", result="done", at=NOW))
-        assert outbox.to_repeat(connection, Role.PARSING, later[2]) == []
+        assert outbox.to_repeat(connection, Role.PARSING, later[2], QUARTER) == []
 
 
 def test_a_decision_that_the_chart_has_not_confirmed_is_said_again_though_an_older_one_was_delivered(store) -> None:
@@ -354,9 +372,9 @@ def test_a_decision_that_the_chart_has_not_confirmed_is_said_again_though_an_old
         connection.execute(deliveries.insert().values(**delivery, done_revision=1))
         outbox.add(connection, Role.RECONCILIATION, [(event, None)], NOW, timedelta(minutes=15))
         connection.execute(update(outbox_table).values(sent_at=NOW))
-        assert len(outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=16))) == 1
+        assert len(outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=16), QUARTER)) == 1
         connection.execute(update(deliveries).values(done_revision=2))
-        assert outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=80)) == []
+        assert outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=80), QUARTER) == []
 
 
 def test_a_store_that_is_away_for_long_burns_no_attempt(consumer, store, broker, monkeypatch) -> None:

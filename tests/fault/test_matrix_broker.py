@@ -1,0 +1,129 @@
+"""The broker dies, is away, blocks, or comes back empty: nothing is lost and nothing comes twice."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.rabbit import RabbitNode
+from tests.support.scenario import Scenario, scenario
+from tests.support.site import names
+
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(280)]
+SOON = {"ONSHI_CENTRE_REPUBLISH_SECONDS": "10"}
+"""What nobody answered is said again after this, instead of after a quarter of an hour."""
+
+
+def kill_again_and_again(run: Scenario, node: RabbitNode, kills: int, files: int) -> None:
+    run.made.environment |= SOON
+    run.arrive(files)
+    process = run.made.start()
+    for kill in range(kills):
+        run.taken(2 * files * kill // (kills + 1) + run.dice.randrange(files // (2 * kills)))
+        node.kill()
+        run.fault()
+        node.start()
+    run.healed()
+    run.finish(240)
+    assert process.returncode == 0
+
+
+def test_a_broker_killed_six_times_under_load_loses_and_repeats_nothing(
+    tmp_path: Path, rabbit_node: RabbitNode, rabbit_url: str
+) -> None:
+    with scenario("broker killed 6 times", tmp_path, pool=300, broker=rabbit_url) as run:
+        kill_again_and_again(run, rabbit_node, 6, 300)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_a_broker_killed_twenty_times_under_load_loses_and_repeats_nothing(
+    tmp_path: Path, rabbit_node: RabbitNode, rabbit_url: str
+) -> None:
+    with scenario("broker killed 20 times", tmp_path, pool=4000, broker=rabbit_url) as run:
+        kill_again_and_again(run, rabbit_node, 20, 4000)
+
+
+def test_while_the_broker_is_away_the_terminal_spools_and_afterwards_the_oldest_comes_first(
+    tmp_path: Path, rabbit_node: RabbitNode, rabbit_url: str
+) -> None:
+    with scenario("broker away", tmp_path, broker=rabbit_url) as run:
+        run.made.start()
+        run.arrive(10)
+        run.taken(20)
+        rabbit_node.kill()
+        run.fault()
+        try:
+            for count in (20, 40, 60):
+                run.arrive(20)
+                run.spooled(count)
+            assert len(names([run.made.face])) >= 60, "nothing was erased that nobody else has"
+        finally:
+            rabbit_node.start()
+        run.healed()
+        run.finish()
+        listed = [row["times"] for row in run.made.ask("files", "list", "--limit", "1000")]
+        by_age = sorted(listed, key=lambda times: times["captured"])
+        stored = [times["stored"] for times in by_age]
+        assert stored == sorted(stored)
+
+
+@pytest.mark.parametrize("kind", ["disk", "memory"])
+def test_a_broker_that_blocks_publishers_holds_files_back_and_drops_none(
+    tmp_path: Path, rabbit_node: RabbitNode, rabbit_url: str, kind: str
+) -> None:
+    alarm = {"disk": ("set_disk_free_limit", "500GB"), "memory": ("set_vm_memory_high_watermark", "absolute", "1MB")}
+    calm = {"disk": ("set_disk_free_limit", "50MB"), "memory": ("set_vm_memory_high_watermark", "absolute", "2GB")}
+    with scenario(f"{kind} alarm", tmp_path, broker=rabbit_url) as run:
+        run.made.start()
+        run.arrive(20)
+        run.taken(40)
+        rabbit_node.control(*alarm[kind])
+        run.fault()
+        try:
+            run.arrive(40)
+            run.spooled(40)
+            assert len(names([run.made.face])) >= 40
+        finally:
+            rabbit_node.control(*calm[kind])
+        run.healed()
+        run.finish()
+
+
+def test_a_broker_that_comes_back_empty_is_declared_anew_and_filled_from_spool_and_store(
+    tmp_path: Path, rabbit_node: RabbitNode, rabbit_url: str
+) -> None:
+    vhost = urlsplit(rabbit_url).path.removeprefix("/")
+    with scenario("broker wiped", tmp_path, pool=220, broker=rabbit_url) as run:
+        run.made.environment |= SOON
+        # Stopped in the middle, so that something of every kind lies in the queues when they are lost.
+        run.arrive(200)
+        process = run.made.start()
+        run.taken(40)
+        rabbit_node.wipe()
+        run.fault()
+        run.arrive(20)
+        rabbit_node.start()
+        rabbit_node.api("PUT", f"vhosts/{vhost}")
+        run.healed()
+        run.finish(200)
+        assert process.returncode == 0
+
+
+@pytest.mark.soak
+def test_a_queue_that_somebody_deleted_is_made_again_while_the_roles_run(
+    tmp_path: Path, rabbit_node: RabbitNode, rabbit_vhost: str
+) -> None:
+    with scenario("queues deleted", tmp_path, broker=rabbit_node.url(rabbit_vhost)) as run:
+        run.made.environment |= SOON
+        run.made.start()
+        run.arrive(20)
+        run.taken(40)
+        for queue in ("parsing", "forwarding", "edge.c001.t1", "edge.c001.chart"):
+            rabbit_node.delete_queue(rabbit_vhost, queue)
+            run.fault()
+        run.healed()
+        run.arrive(40)
+        run.finish()
+        eventually(lambda: rabbit_node.api("GET", f"queues/{rabbit_vhost}/parsing"))
