@@ -93,6 +93,10 @@ def result_context(file_id: str, result: int) -> str:
     return f"result:{file_id}:{result}"
 
 
+def decision_context(decision_id: str) -> str:
+    return f"decision:{decision_id}"
+
+
 def request_context(request_id: str) -> str:
     return f"request:{request_id}"
 

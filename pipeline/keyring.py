@@ -4,11 +4,16 @@
 private keys in fixed 32-byte slots, overwritten in place when an epoch is destroyed. `identity.<clinic>.key` is the
 clinic's identity key, `edge.<clinic>.<edge>.key` an edge's private key, `signing.key` the key that signs certificate
 heads. All private files have mode 0600. Design section 6.
+
+One process at a time changes keys (a lock on the directory). A process that reads sees a change at its next use of a
+key, because `version` follows `keyring.json`.
 """
 
+import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +47,18 @@ class EpochKey(BaseModel):
     public: str
     """32 bytes, hex."""
     slot: int
+    destroying_at: datetime | None = None
+    """When its destruction began. From then on nothing is sealed to it or opened with it; a crash is taken up again."""
     destroyed_at: datetime | None = None
+
+    @property
+    def identifier(self) -> str:
+        """The id of its public key, as `sealing.recipient_of` names it."""
+        return key_id(bytes.fromhex(self.public)).hex()
+
+    @property
+    def is_usable(self) -> bool:
+        return self.destroying_at is None and self.destroyed_at is None
 
 
 class EdgeKey(BaseModel):
@@ -68,22 +84,32 @@ class Keyring:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._ring = _read_ring(directory)
+        self._ring, self._version = _read_ring(directory)
         self._index()
 
     def __repr__(self) -> str:
         return f"Keyring({str(self.directory)!r})"
 
     def _index(self) -> None:
-        self._epochs = {(e.clinic, e.key_class, e.epoch): e for e in self._ring.epochs if e.destroyed_at is None}
-        self._slots = {key_id(bytes.fromhex(e.public)): e.slot for e in self._ring.epochs if e.destroyed_at is None}
+        self._epochs = {(e.clinic, e.key_class, e.epoch): e for e in self._ring.epochs if e.is_usable}
+        self._slots = {bytes.fromhex(e.identifier): e.slot for e in self._ring.epochs if e.is_usable}
         self._edges = {(e.clinic, e.edge): bytes.fromhex(e.public) for e in self._ring.edges}
         self._edge_ids = {key_id(public): name for name, public in self._edges.items()}
 
     def reload(self) -> None:
         """Read `keyring.json` again; for a process that met a month it does not know."""
-        self._ring = _read_ring(self.directory)
+        self._ring, self._version = _read_ring(self.directory)
         self._index()
+
+    def version(self) -> object:
+        """Return what changes whenever `keyring.json` was replaced, by any process; reads it again when it was."""
+        # One look at a file's status: cheap beside opening a seal, and the only thing that reaches every process.
+        try:
+            if _version_of((self.directory / "keyring.json").stat()) != self._version:
+                self.reload()
+        except OSError as error:
+            raise KeyringError(f"keyring.json: {error.strerror}") from None
+        return self._version
 
     def epoch_key(self, clinic: str, key_class: KeyClass, at: datetime) -> bytes:
         """Return the public key to seal to.
@@ -148,34 +174,105 @@ class Keyring:
         return self._ring
 
 
-def _read_ring(directory: Path) -> Ring:
+def _read_ring(directory: Path) -> tuple[Ring, object]:
     try:
-        return Ring.model_validate_json((directory / "keyring.json").read_bytes())
+        with (directory / "keyring.json").open("rb") as source:
+            version = _version_of(os.fstat(source.fileno()))
+            return Ring.model_validate_json(source.read()), version
     except OSError as error:
         raise KeyringError(f"keyring.json: {error.strerror}") from None
     except ValidationError:
         raise KeyringError("keyring.json: damaged") from None
 
 
+def _version_of(status: os.stat_result) -> object:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@contextlib.contextmanager
+def _changing(directory: Path) -> Iterator[None]:
+    """Let no other process change keys meanwhile: two that drew keys for one slot would lose one of them."""
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def issue(directory: Path, clinics: Iterable[str], edges: Iterable[Edge], now: datetime) -> None:
-    """Make every key that is missing, up to twelve months ahead; leaves what is there. Run by the centre only."""
+    """Make every key that is missing, up to twelve months ahead; leaves what is there. Run by the centre only.
+
+    Harmless to call often and from several processes at once.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ring = _read_ring(directory) if (directory / "keyring.json").exists() else Ring()
+    with _changing(directory):
+        _issue(directory, clinics, edges, now)
+
+
+def _issue(directory: Path, clinics: Iterable[str], edges: Iterable[Edge], now: datetime) -> None:
+    ring = _read_ring(directory)[0] if (directory / "keyring.json").exists() else Ring()
     epochs, edge_keys = list(ring.epochs), list(ring.edges)
     have = {(e.clinic, e.key_class, e.epoch) for e in epochs}
-    for clinic in clinics:
+    wanted = [(clinic, key_class) for clinic in clinics for key_class in KeyClass]
+    for clinic, _ in wanted:
         _write_secret(directory / f"identity.{clinic}.key", os.urandom(32))
-        for key_class in KeyClass:
-            for epoch in _epochs_ahead(key_class, now):
-                if (clinic, key_class, epoch) not in have:
-                    epochs.append(_new_epoch(directory, clinic, key_class, epoch, len(epochs)))
+    names = [(clinic, of, epoch) for clinic, of in wanted for epoch in _epochs_ahead(of, now)]
+    epochs.extend(_new_epochs(directory, [name for name in names if name not in have], len(epochs)))
     known = {(e.clinic, e.edge) for e in edge_keys}
     edge_keys.extend(_new_edge(directory, edge) for edge in edges if (edge.clinic, edge.edge) not in known)
     _write_secret(directory / "signing.key", Ed25519PrivateKey.generate().private_bytes_raw())
     signing = Ed25519PrivateKey.from_private_bytes((directory / "signing.key").read_bytes())
     made = Ring(epochs=tuple(epochs), edges=tuple(edge_keys), signing=signing.public_key().public_bytes_raw().hex())
     if made != ring:
-        _replace(directory / "keyring.json", json.dumps(made.model_dump(mode="json"), indent=1).encode())
+        _write_ring(directory, made)
+
+
+def destroy(directory: Path, clinic: str, key_class: KeyClass, epoch: str, now: datetime) -> EpochKey:
+    """Destroy one epoch's private key for ever: intent, overwrite in place, flush, read back, note. Repeatable.
+
+    `keyring.json` says so last, so that a key noted as destroyed is. Who calls it has made sure that nothing sealed
+    to it is still needed.
+
+    Raises:
+        KeyringError: there is no such epoch, it is the standing one, or its slot could not be overwritten.
+    """
+    with _changing(directory):
+        ring = _read_ring(directory)[0]
+        name = (clinic, key_class, epoch)
+        key = next((e for e in ring.epochs if (e.clinic, e.key_class, e.epoch) == name), None)
+        if key is None or key_class is KeyClass.STANDING:
+            raise KeyringError(f"no {key_class} key of clinic {clinic} for {epoch} that could be destroyed")
+        if key.destroyed_at is not None:
+            return key
+        begun = key.model_copy(update={"destroying_at": key.destroying_at or now})
+        _write_ring(directory, _with(ring, begun))
+        _overwrite_slot(directory / "slots.bin", key)
+        ended = begun.model_copy(update={"destroyed_at": now})
+        _write_ring(directory, _with(ring, ended))
+        return ended
+
+
+def _with(ring: Ring, key: EpochKey) -> Ring:
+    return ring.model_copy(update={"epochs": tuple(key if e.slot == key.slot else e for e in ring.epochs)})
+
+
+def _overwrite_slot(path: Path, key: EpochKey) -> None:
+    noise = os.urandom(SLOT)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, noise, key.slot * SLOT)
+            os.fsync(descriptor)
+            # Read back from the medium, not from the page just written.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            found = os.pread(descriptor, SLOT, key.slot * SLOT)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise KeyringError(f"slots.bin: {error.strerror}") from None
+    if found != noise:
+        raise KeyringError("slots.bin: reads back otherwise than it was written")
 
 
 def _epochs_ahead(key_class: KeyClass, now: datetime) -> Sequence[str]:
@@ -185,17 +282,21 @@ def _epochs_ahead(key_class: KeyClass, now: datetime) -> Sequence[str]:
     return [f"{month // 12:04}-{month % 12 + 1:02}" for month in range(first - 1, first + MONTHS_AHEAD + 1)]
 
 
-def _new_epoch(directory: Path, clinic: str, key_class: KeyClass, epoch: str, slot: int) -> EpochKey:
-    private = X25519PrivateKey.generate()
-    path = directory / "slots.bin"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _new_epochs(directory: Path, names: Sequence[tuple[str, KeyClass, str]], first: int) -> list[EpochKey]:
+    """Draw a key for each name and write them into the slots from `first` on, flushed once."""
+    made = [X25519PrivateKey.generate() for _ in names]
+    descriptor = os.open(directory / "slots.bin", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.pwrite(descriptor, private.private_bytes_raw(), slot * SLOT)
+        os.pwrite(descriptor, b"".join(private.private_bytes_raw() for private in made), first * SLOT)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    public = private.public_key().public_bytes_raw().hex()
-    return EpochKey(clinic=clinic, key_class=key_class, epoch=epoch, public=public, slot=slot)
+    return [
+        EpochKey(
+            clinic=clinic, key_class=of, epoch=epoch, public=private.public_key().public_bytes_raw().hex(), slot=at
+        )
+        for at, ((clinic, of, epoch), private) in enumerate(zip(names, made, strict=True), start=first)
+    ]
 
 
 def _new_edge(directory: Path, edge: Edge) -> EdgeKey:
@@ -216,6 +317,10 @@ def _write_secret(path: Path, secret: bytes) -> None:
         os.fsync(out.fileno())
 
 
+def _write_ring(directory: Path, ring: Ring) -> None:
+    _replace(directory / "keyring.json", json.dumps(ring.model_dump(mode="json"), indent=1).encode())
+
+
 def _replace(path: Path, content: bytes) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as out:
@@ -223,3 +328,8 @@ def _replace(path: Path, content: bytes) -> None:
         out.flush()
         os.fsync(out.fileno())
     partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -112,6 +112,9 @@ class PrivateKeys(Protocol):
     def private_key(self, identifier: bytes) -> bytes | None:
         """Return 32 raw bytes, or None when it is not here or has been destroyed."""
 
+    def version(self) -> object:
+        """Return what differs whenever a key may have come or been destroyed, by whichever process."""
+
 
 class Opener:
     """Opens what was sealed to keys it can find. Thread-safe."""
@@ -120,6 +123,7 @@ class Opener:
         self._keys = keys
         self._lock = threading.Lock()
         self._wrapping: OrderedDict[bytes, AESGCM] = OrderedDict()
+        self._version: object = None
 
     def open(self, clinic: str, context: str, sealed: bytes) -> bytes:
         """Return the content.
@@ -161,7 +165,12 @@ class Opener:
 
     def _unwrapping(self, identifier: bytes, public: bytes) -> AESGCM:
         name = identifier + public
+        version = self._keys.version()
         with self._lock:
+            if version != self._version:
+                # A key may have been destroyed, here or by another process: what was derived from it goes with it.
+                self._wrapping.clear()
+                self._version = version
             held = self._wrapping.get(name)
             if held is not None:
                 self._wrapping.move_to_end(name)
@@ -171,9 +180,12 @@ class Opener:
             raise UnsealError("key_missing")
         private = X25519PrivateKey.from_private_bytes(raw)
         recipient = private.public_key().public_bytes_raw()
+        if key_id(recipient) != identifier:
+            raise UnsealError("key_missing")  # its slot was overwritten
         made = AESGCM(_wrapping_key(private.exchange(X25519PublicKey.from_public_bytes(public)), public, recipient))
         with self._lock:
-            self._wrapping[name] = made
+            if version == self._version:
+                self._wrapping[name] = made
             while len(self._wrapping) > 1024:  # noqa: PLR2004 - bounds memory; one entry serves up to 256 contents
                 self._wrapping.popitem(last=False)
         return made

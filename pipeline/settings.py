@@ -127,6 +127,19 @@ class CentreSettings(Table):
     batch: int = Field(default=100, ge=1, le=1000)
 
 
+class RetentionSettings(Table):
+    """How many whole months content stays readable at the centre after the month it belongs to."""
+
+    automatic: bool = True
+    """False: nothing is destroyed but by `onshi keys destroy`."""
+    originals_months: int = Field(default=12, ge=1)
+    """Eligibility files as they came, and what was read from them."""
+    clinical_months: int = Field(default=12, ge=1)
+    """Medication and checkup files."""
+    confirmation_months: int = Field(default=12, ge=1)
+    """The result list: what was compared, and what people decided. Six to twelve months are customary."""
+
+
 class Terminal(Table):
     id: Name
     face: Path
@@ -175,6 +188,7 @@ class Settings(Table):
     http: HttpSettings = HttpSettings()
     edge: EdgeSettings = EdgeSettings()
     centre: CentreSettings = CentreSettings()
+    retention: RetentionSettings = RetentionSettings()
     clinics: tuple[Clinic, ...] = Field(min_length=1)
     staff: tuple[Staff, ...] = ()
 

@@ -88,25 +88,29 @@ class Parsing(Consumer[Prepared | Reread, Facts]):
             again = read(original, frozenset(clinic.institution_codes))
             base = again.correlation
             hashed = identity.mac("correlation", base.encode()) if base else None
-            return Reread(event, again, self._seal_record(event, again), hashed)
+            return Reread(event, again, self._seal_record(self._public_key(event, again), event, again), hashed)
         if identity.mac("content", original.content) != event.mac:
             raise PermanentError("content_changed")
         reading = read(original, frozenset(clinic.institution_codes))
-        standing = self._keyring.epoch_key(event.clinic, KeyClass.STANDING, event.captured_at)
+        public = self._public_key(event, reading)
+        # A name may hold a chart number: it is sealed like the content, so that it ends when the content does.
+        name = self._sealer.seal(public, event.clinic, name_context(event.copy_id), original.name.encode())
         correlation = reading.correlation
         return Prepared(
             event,
             reading,
-            self._sealer.seal(standing, event.clinic, name_context(event.copy_id), original.name.encode()),
-            self._seal_record(event, reading),
+            name,
+            self._seal_record(public, event, reading),
             identity.mac("correlation", correlation.encode()) if correlation else None,
         )
 
-    def _seal_record(self, event: FileCaptured | FileReparse, reading: Reading) -> bytes | None:
+    def _public_key(self, event: FileCaptured | FileReparse, reading: Reading) -> bytes:
+        key_class = KeyClass.CLINICAL if reading.is_clinical else KeyClass.ORIGINAL
+        return self._keyring.epoch_key(event.clinic, key_class, event.captured_at)
+
+    def _seal_record(self, public: bytes, event: FileCaptured | FileReparse, reading: Reading) -> bytes | None:
         if reading.record is None:
             return None
-        key_class = KeyClass.CLINICAL if reading.is_clinical else KeyClass.ORIGINAL
-        public = self._keyring.epoch_key(event.clinic, key_class, event.captured_at)
         return self._sealer.seal(public, event.clinic, record_context(event.file_id), reading.record)
 
     def key(self, prepared: Prepared | Reread) -> Hashable:

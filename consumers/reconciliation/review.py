@@ -18,7 +18,7 @@ from consumers.reconciliation.ledger import FOREIGN_ANSWER, Confirmed, Finish, L
 from consumers.reconciliation.matching import Finding, undecided
 from consumers.reconciliation.patient_list import open_row
 from consumers.reconciliation.siblings import beside_siblings
-from pipeline.contents import result_context
+from pipeline.contents import decision_context, result_context
 from pipeline.custody import FileOutcome
 from pipeline.errors import OnshiError, PermanentError
 from pipeline.events import RecordReconciled, derive_id
@@ -53,11 +53,6 @@ class Decision:
 
     def __repr__(self) -> str:
         return f"<Decision by {self.staff}>"
-
-
-def decision_context(decision_id: str) -> str:
-    """Bind the sealed reason to its decision."""
-    return f"decision:{decision_id}"
 
 
 def confirm(

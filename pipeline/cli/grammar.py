@@ -1,6 +1,7 @@
 """Which commands and options are there? Options may stand before or after the subcommand."""
 
 import math
+import re
 import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
@@ -185,11 +186,20 @@ def _deciding(command: "_Command", common: ArgumentParser) -> None:
         action.add_argument("file_id", metavar="FILE_ID")
         action.add_argument("--reason", type=_said, required=True)
     hold.add_parser("list", parents=[common])
+    keys = _group(command("keys", "the keys of each month, and their end"))
+    _filters(keys.add_parser("list", parents=[common]))
+    destroy = keys.add_parser("destroy", parents=[common], help="end a month's content for ever; managers only")
+    destroy.add_argument("--class", dest="key_class", required=True, choices=["original", "clinical", "confirmation"])
+    destroy.add_argument("--epoch", required=True, type=_month, metavar="YYYY-MM")
+    destroy.add_argument("--clinic", help="default: every clinic")
 
 
 def _proving(command: "_Command", common: ArgumentParser) -> None:
     certificates = _group(command("certificates", "erasure certificates"))
     _filters(certificates.add_parser("list", parents=[common]))
+    one = certificates.add_parser("show", parents=[common], help="one certificate (消去証明), readable by a person")
+    one.add_argument("which", metavar="NUMBER|COPY_ID")
+    one.add_argument("--clinic")
     certificates.add_parser("verify", parents=[common])
     _group(command("audit", "the access log")).add_parser("verify", parents=[common])
     verify = command("verify", "check the invariants of the whole state; safe while everything runs")
@@ -217,6 +227,12 @@ def _of_parked(parser: ArgumentParser) -> None:
 def _role(text: str) -> str:
     if text not in tuple(Role):
         raise ArgumentTypeError(f"{text!r} is no role; there are {', '.join(Role)}")
+    return text
+
+
+def _month(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
+        raise ArgumentTypeError(f"{text!r} is no month; write YYYY-MM")
     return text
 
 

@@ -1,11 +1,143 @@
-"""Which keys does this configuration need?"""
+"""`onshi keys list|destroy`, and which keys does this configuration need, now and as months go by?"""
 
+import logging
+import os
+import pwd
+import threading
+from argparse import Namespace
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, Final
 
-from pipeline import keyring
+from pipeline import keyring, retention
+from pipeline.cli.desk import Desk
+from pipeline.cli.main import WrongUseError
+from pipeline.clock import Clock
+from pipeline.errors import OnshiError
+from pipeline.keyring import EpochKey, Keyring
+from pipeline.sealing import KeyClass
 from pipeline.settings import Settings
+from pipeline.storage import Store
+
+LOG = logging.getLogger("onshi.keys")
+FIRST_SECONDS: Final = 60.0
+EVERY_SECONDS: Final = 3600.0
+_COLUMNS = {
+    "clinic": "clinic",
+    "class": "class",
+    "epoch": "month",
+    "state": "state",
+    "due_at": "ends by policy (JST)",
+    "destroyed_at": "destroyed (JST)",
+}
 
 
-def issue_keys(settings: Settings) -> None:
+def issue_keys(settings: Settings, now: datetime | None = None) -> None:
     """Make the keys that are missing for the configured clinics, twelve months ahead."""
-    keyring.issue(settings.keys.dir, [clinic.id for clinic in settings.clinics], settings.edges, datetime.now(UTC))
+    clinics = [clinic.id for clinic in settings.clinics]
+    keyring.issue(settings.keys.dir, clinics, settings.edges, now or datetime.now(UTC))
+
+
+def keys(settings: Settings, arguments: Namespace) -> int:
+    with Desk(settings, arguments).closing() as desk:
+        return _list(desk, arguments) if arguments.action == "list" else _destroy(desk, arguments)
+
+
+def _list(desk: Desk, arguments: Namespace) -> int:
+    epochs = [key for key in desk.keyring.ring.epochs if arguments.clinic in (None, key.clinic)]
+    ordered = sorted(epochs, key=lambda key: (key.clinic, key.key_class, key.epoch))[: arguments.limit]
+    desk.show([_row(desk, key) for key in ordered], _COLUMNS, "keys")
+    return 0
+
+
+def _row(desk: Desk, key: EpochKey) -> dict[str, Any]:
+    return {
+        "clinic": key.clinic,
+        "class": key.key_class.value,
+        "epoch": key.epoch,
+        "key_id": key.identifier,
+        "state": _state(key, desk.now),
+        "due_at": retention.due_at(key, desk.settings.retention) if desk.settings.retention.automatic else None,
+        "destroyed_at": key.destroyed_at,
+    }
+
+
+def _state(key: EpochKey, now: datetime) -> str:
+    if key.destroyed_at or key.destroying_at:
+        return "destroyed" if key.destroyed_at else "destroying"
+    if key.key_class is KeyClass.STANDING:
+        return "standing"
+    month = f"{now:%Y-%m}"
+    return "current" if key.epoch == month else "ahead" if key.epoch > month else "past"
+
+
+def _destroy(desk: Desk, arguments: Namespace) -> int:
+    key_class = KeyClass(arguments.key_class)
+    subject = f"{arguments.clinic or 'every clinic'} {key_class} {arguments.epoch}"
+    staff = desk.required_staff("keys.destroy", subject)
+    if staff.role != "manager":
+        desk.log_access("keys.destroy", subject, "not_allowed")
+        raise WrongUseError(f"{staff.id}: only a manager may destroy keys")
+    wanted = [
+        key
+        for key in desk.keyring.ring.epochs
+        if (key.key_class, key.epoch) == (key_class, arguments.epoch) and arguments.clinic in (None, key.clinic)
+    ]
+    if not wanted:
+        raise WrongUseError(f"there is no {key_class} key of {arguments.epoch}")
+    actor = retention.Actor(staff.id, desk.os_user)
+    answers = [_destroy_one(desk, key, actor) for key in wanted]
+    lines = [
+        f"{a['clinic']} {key_class} {a['epoch']}: "
+        + (f"refused: {a['refused']}" if a["refused"] else f"destroyed; {a['emptied']} rows emptied, {a['kept']} kept")
+        for a in answers
+    ]
+    desk.say({"keys": answers}, lines)
+    return 1 if any(answer["refused"] for answer in answers) else 0
+
+
+def _destroy_one(desk: Desk, key: EpochKey, actor: retention.Actor) -> dict[str, Any]:
+    answer = {"clinic": key.clinic, "class": key.key_class.value, "epoch": key.epoch, "kept": 0, "emptied": 0}
+    try:
+        made = retention.destroy(desk.store, desk.keyring, key, actor, desk.now)
+    except retention.RetentionError as error:
+        desk.log_access("keys.destroy", f"{key.clinic} {key.key_class} {key.epoch}", "refused")
+        return {**answer, "refused": str(error), "destroyed_at": None}
+    desk.opener.forget()
+    counts = {"kept": made.kept, "emptied": made.emptied}
+    return {**answer, **counts, "refused": None, "destroyed_at": made.key.destroyed_at}
+
+
+# As months go by
+
+
+def caretaker(
+    settings: Settings, ring: Keyring, store: Store | None, clock: Clock
+) -> Callable[[threading.Event], None]:
+    """Make the part that issues the keys of coming months, and with a store ends those whose time is up."""
+
+    def run(stop: threading.Event) -> None:
+        pause = FIRST_SECONDS
+        while not stop.wait(pause):
+            tend(settings, ring, store, clock.now())
+            pause = EVERY_SECONDS
+
+    return run
+
+
+def tend(settings: Settings, ring: Keyring, store: Store | None, now: datetime) -> int:
+    """Do what is due; returns how many keys were destroyed. What is refused is asked again next time."""
+    issue_keys(settings, now)
+    actor = retention.Actor("-", pwd.getpwuid(os.geteuid()).pw_name)
+    ended = 0
+    for key in retention.due(ring, settings.retention, now) if store else []:
+        assert store is not None
+        name = f"{key.key_class} {key.epoch}"
+        try:
+            made = retention.destroy(store, ring, key, actor, now)
+        except OnshiError as error:
+            LOG.warning("key kept", extra={"clinic": key.clinic, "reason": f"{name}: {error}"})
+        else:
+            LOG.info("key destroyed", extra={"clinic": key.clinic, "reason": name, "count": made.emptied})
+            ended += 1
+    return ended

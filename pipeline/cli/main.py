@@ -30,6 +30,7 @@ _WITH_SETTINGS = {
     "requests": "pipeline.cli.ledger:requests",
     "parked": "pipeline.cli.parked:parked",
     "hold": "pipeline.cli.hold:hold",
+    "keys": "pipeline.cli.keys:keys",
     "certificates": "pipeline.cli.proofs:certificates",
     "audit": "pipeline.cli.proofs:audit",
     "verify": "pipeline.cli.verify:verify",

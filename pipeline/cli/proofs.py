@@ -1,4 +1,4 @@
-"""`onshi certificates list|verify`, `onshi audit verify`: what can be proved of the chains."""
+"""`onshi certificates list|show|verify`, `onshi audit verify`: what can be proved of the chains."""
 
 import json
 from argparse import Namespace
@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from pipeline import access
 from pipeline import certificates as chain
+from pipeline.cli.certificate import show
 from pipeline.cli.desk import Desk
 from pipeline.settings import Settings
 from pipeline.storage.schema import certificates as table
@@ -26,6 +27,8 @@ def certificates(settings: Settings, arguments: Namespace) -> int:
     with Desk(settings, arguments).closing() as desk:
         if arguments.action == "list":
             return _list(desk, arguments)
+        if arguments.action == "show":
+            return show(desk, arguments)
         with desk.store.reading() as connection:
             faults = chain.verify(connection, desk.keyring)
             count = len(connection.execute(select(table.c.number)).all())

@@ -16,7 +16,7 @@ from consumers.parsing import Parsing
 from consumers.reconciliation import Reconciliation
 from pipeline.broker.open import open_broker
 from pipeline.broker.watched import WatchedBroker
-from pipeline.cli.keys import issue_keys
+from pipeline.cli.keys import caretaker, issue_keys
 from pipeline.cli.supervise import Part
 from pipeline.clock import Clock, SystemClock
 from pipeline.consumer import Consumer
@@ -75,6 +75,9 @@ class Assembly:
     def parts(self) -> list[Part]:
         """Make the parts; the topology is declared beside them, so that an edge works on while the broker is away."""
         made = [Part("topology", self._keep_declared)]
+        if self._store:
+            ends_keys = self._store if Role.DELETION in self._roles else None
+            made.append(Part("keys", caretaker(self._settings, self._keyring, ends_keys, self._clock)))
         for role in self._roles:
             made.extend(self._edge_parts(role) if role in EDGE_ROLES else [self._centre_part(role)])
         return made

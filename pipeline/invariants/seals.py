@@ -55,7 +55,8 @@ def _rows(connection: Connection) -> Iterator[Any]:
         assert isinstance(table, Table)
         head = func.substr(sealed, 1, _HEAD).label("head")
         columns = (identifier.label("id"), table.c.clinic, head)
-        yield from reading.execute(select(*columns).where(sealed.is_not(None)))
+        # What ended with its key is emptied.
+        yield from reading.execute(select(*columns).where(func.length(sealed) > 0))
     head = func.substr(patient_parts.c.sealed, 1, _HEAD).label("head")
     parts = select(patient_parts.c.list_id.label("id"), patient_lists.c.clinic, head)
     parts = parts.join(patient_lists, patient_lists.c.list_id == patient_parts.c.list_id)

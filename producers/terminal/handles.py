@@ -16,7 +16,8 @@ from typing import Self
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _RENAME_NOREPLACE = 1
-_LOCAL = frozenset({"ext4", "xfs", "btrfs", "f2fs", "tmpfs"})
+LOCAL = frozenset({"ext4", "xfs", "btrfs", "f2fs", "tmpfs"})
+"""File systems of this machine's own, whose answers about a file come from its disk."""
 _GROUPED = 4
 """From how many files on one flush of the file system, which waits for others' writes too, costs less."""
 _NOT_OFFERED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
@@ -186,7 +187,7 @@ def flush_all(folder: int, handles: list[int], filesystem: str) -> None:
         OSError: it may not be there.
     """
     # A share's client answers syncfs without asking the server to flush; only a local disk may be flushed at once.
-    if len(handles) >= _GROUPED and filesystem in _LOCAL and _libc.syncfs(folder) == 0:
+    if len(handles) >= _GROUPED and filesystem in LOCAL and _libc.syncfs(folder) == 0:
         return
     for handle in handles:
         os.fsync(handle)

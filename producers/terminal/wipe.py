@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from producers.terminal.handles import (
+    LOCAL,
     ObstacleError,
     Stamp,
     flush_all,
@@ -146,7 +147,7 @@ def destroy(folder: int, batch: Sequence[Taken], filesystem: str) -> Iterator[Wi
             flush_all(folder, [taken.handle for taken in batch], filesystem)
         except OSError:
             fillings = [None] * len(batch)
-        outcomes = [_remove(folder, taken, filling) for taken, filling in zip(batch, fillings, strict=True)]
+        outcomes = [_remove(folder, taken, filling, filesystem) for taken, filling in zip(batch, fillings, strict=True)]
     finally:
         for taken in batch:
             os.close(taken.handle)
@@ -166,7 +167,7 @@ def _overwrite(taken: Taken) -> bytes | None:
     return filling
 
 
-def _remove(folder: int, taken: Taken, filling: bytes | None) -> tuple[int, Failure | None]:
+def _remove(folder: int, taken: Taken, filling: bytes | None, filesystem: str) -> tuple[int, Failure | None]:
     target = taken.target
     if filling is None:
         return 0, Failure(target, "io", is_stranded=True)
@@ -176,6 +177,9 @@ def _remove(folder: int, taken: Taken, filling: bytes | None) -> tuple[int, Fail
             return 0, Failure(target, "linked", is_stranded=True)
         read_back = len(filling) if os.pread(taken.handle, len(filling) + 1, 0) == filling else 0
         os.unlink(target.quarantine, dir_fd=folder)
+        if filesystem in LOCAL and os.fstat(taken.handle).st_nlink:
+            # The name was swapped in between: another file went, ours lies elsewhere, overwritten.
+            return 0, Failure(target, "linked", is_stranded=True)
     except ObstacleError as met:
         return 0, Failure(target, reason_of(met), is_stranded=True)
     except OSError as fault:

@@ -1,9 +1,12 @@
 """Seals: only the right holder, only in the right place, and nothing left of a destroyed key."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pipeline.keyring import Keyring, KeyringError, issue
 from pipeline.sealing import KeyClass, Opener, Sealer, UnsealError, recipient_of
@@ -97,3 +100,29 @@ def test_keyed_hashes_of_two_purposes_and_two_clinics_cannot_be_joined(keyring: 
     one, two = keyring.identity("c001"), keyring.identity("c002")
     assert len({one.mac("content", b"x"), one.mac("person", b"x"), two.mac("content", b"x")}) == 3
     assert one.mac("a", b"xy", b"z") != one.mac("a", b"x", b"yz")
+
+
+def test_processes_that_issue_at_once_agree_on_every_key(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from datetime import datetime, UTC; from pipeline.keyring import issue;"
+        "from pipeline.topology import Edge; print('up', flush=True); sys.stdin.readline();"
+        "issue(Path(sys.argv[1]), ['c001'], [Edge('c001', 't1')], datetime(2026, 5, 12, tzinfo=UTC))"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "keys")]
+    started = [Popen(words, stdin=PIPE, stdout=PIPE, text=True) for _ in range(4)]
+    for process in started:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+    for process in started:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.wait(60) for process in started] == [0] * 4
+    for process in started:
+        process.communicate()
+    ring = Keyring(tmp_path / "keys")
+    assert len({key.slot for key in ring.ring.epochs}) == len(ring.ring.epochs) == 43
+    for key in ring.ring.epochs:
+        raw = ring.private_key(bytes.fromhex(key.identifier))
+        assert raw
+        assert X25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw().hex() == key.public
