@@ -10,7 +10,7 @@ from tests.support.rabbit import RabbitNode
 from tests.support.scenario import Scenario, scenario
 from tests.support.site import names
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.soak, pytest.mark.rabbitmq, pytest.mark.timeout(280)]
 SOON = {"ONSHI_CENTRE_REPUBLISH_SECONDS": "10"}
 """What nobody answered is said again after this, instead of after a quarter of an hour."""
 

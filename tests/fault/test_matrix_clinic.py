@@ -9,7 +9,7 @@ from tests.support.eventually import eventually
 from tests.support.scenario import Scenario, scenario
 from tests.support.site import Taker, names
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(280)]
 
 
 def delivered(run: Scenario) -> int:

@@ -8,7 +8,7 @@ from tests.support.eventually import eventually
 from tests.support.scenario import scenario
 from tests.support.site import names
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(280)]
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 MISSING = "libfaketime is not installed: apt-get install faketime"
 

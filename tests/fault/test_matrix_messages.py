@@ -24,7 +24,7 @@ from pipeline.topology import (
 from tests.support.eventually import eventually
 from tests.support.scenario import scenario
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.soak, pytest.mark.rabbitmq, pytest.mark.timeout(280)]
 EAR = "test.ear"
 EDGES = (orders_queue(Edge("c001", "t1")), orders_queue(Edge("c001", "chart")))
 POISON = (

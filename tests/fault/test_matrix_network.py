@@ -9,7 +9,7 @@ import pytest
 from tests.support.proxy import Proxy
 from tests.support.scenario import scenario
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.soak, pytest.mark.rabbitmq, pytest.mark.timeout(280)]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pipeline.topology import CENTRE_ROLES, Role
 from tests.support.eventually import eventually
 from tests.support.scenario import scenario
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.soak, pytest.mark.rabbitmq, pytest.mark.timeout(280)]
 PAST_HEARTBEAT_SECONDS = 65
 """The broker gives up a connection after about two intervals of 20 s."""
 

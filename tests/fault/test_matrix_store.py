@@ -11,7 +11,7 @@ from tests.support.postgres import PostgresNode
 from tests.support.scenario import Scenario, scenario
 from tests.support.site import names
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(280)]
 
 
 def locked_for(run: Scenario, files: int, *, until_paused: bool) -> None:

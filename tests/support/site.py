@@ -176,13 +176,18 @@ class Taker:
     def _take(self) -> None:
         if not self._inbox.is_dir():
             return
-        for path in list(self._inbox.iterdir()):
-            if path.name.startswith(".") or not path.is_file():
-                continue
-            if path.suffix == ".json":
-                self.records[path.stem] = json.loads(path.read_bytes())
-            path.unlink()
-            self.taken[path.name] += 1
+        # A test may take the whole inbox away in the middle of a look.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for path in list(self._inbox.iterdir()):
+                if not path.name.startswith(".") and path.is_file():
+                    self._take_one(path)
+
+    def _take_one(self, path: Path) -> None:
+        record = json.loads(path.read_bytes()) if path.suffix == ".json" else None
+        path.unlink()
+        self.taken[path.name] += 1
+        if record is not None:
+            self.records[path.stem] = record
 
 
 @contextlib.contextmanager
