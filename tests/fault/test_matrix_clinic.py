@@ -63,6 +63,8 @@ def test_a_share_that_is_away_for_a_while_makes_nothing_vanish(tmp_path: Path) -
             run.fault()
             run.said("a folder is away", times)
             (tmp_path / "face").rename(run.made.face)
+            # It is said once for each absence, so the return must have been seen before it goes again.
+            eventually(lambda: not run.made.ask("status")["terminals"]["t1"]["faults"], 60)
         assert run.made.ask("status")["files"]["vanished"] == 0
         (tmp_path / "inbox").rename(run.made.inbox)
         run.healed()

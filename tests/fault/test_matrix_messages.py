@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.broker.port import Delivery, OutMessage
+from pipeline.broker.port import Delivery, OutMessage, TopologyError
 from pipeline.broker.rabbitmq import RabbitBroker
 from pipeline.topology import (
     CENTRE_ROLES,
@@ -112,7 +112,7 @@ def test_every_event_again_twice_and_in_any_order_changes_nothing(tmp_path: Path
 def broker_has(broker: RabbitBroker, queue: str) -> bool:
     try:
         broker.depth(queue)
-    except Exception:  # noqa: BLE001 - not yet
+    except TopologyError:
         return False
     return True
 
