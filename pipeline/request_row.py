@@ -23,3 +23,12 @@ class RequestDetail(Hidden):
     """YYYYMMDD"""
     name: str | None = None
     kana: str | None = None
+
+
+class RequestMessage(Hidden):
+    """What the service said to a request (`requests.sealed_message`, bound to the same context and key class)."""
+
+    layer: str
+    """`Layer` of the answer: which of the four error layers spoke."""
+    code: str | None = None
+    text: str | None = None

@@ -15,10 +15,11 @@ from consumers.consent.requests import ToPlace
 from pipeline.contents import SealedFile, request_context
 from pipeline.events import RequestPlace, derive_id
 from pipeline.keyring import Keyring
-from pipeline.oqs.names import Extension, Folder
+from pipeline.oqs.names import Extension, Folder, Phase
 from pipeline.request_row import RequestDetail
 from pipeline.sealing import KeyClass, Opener, Sealer
 from pipeline.storage.schema import requests
+from pipeline.topology import Role
 
 
 class RequestFile(RequestDetail):
@@ -31,7 +32,7 @@ class RequestFile(RequestDetail):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One inquiry that is to be made. `category` and `grant_id` are none only for what needs no consent."""
+    """One request that is to be made. `category` and `grant_id` are none only for what needs no consent."""
 
     clinic: str
     terminal: str
@@ -41,6 +42,13 @@ class Wanted:
     category: str | None = None
     grant_id: str | None = None
     window_until: datetime | None = None
+    patient_hash: str | None = None
+    inquiry_id: str | None = None
+    phase: Phase = "01"
+    attempt: int = 1
+    period: str | None = None
+    asked_by: str = Role.CONSENT.value
+    not_before: datetime | None = None
 
 
 def add(connection: Connection, keyring: Keyring, wanted: Wanted, timeout: timedelta, now: datetime) -> str:
@@ -59,11 +67,18 @@ def add(connection: Connection, keyring: Keyring, wanted: Wanted, timeout: timed
             category=wanted.category,
             base_hash=correlation,
             person_hash=wanted.person_hash,
+            patient_hash=wanted.patient_hash,
             sealed_request=sealed,
             grant_id=wanted.grant_id,
+            inquiry_id=wanted.inquiry_id,
+            phase=wanted.phase,
+            attempt=wanted.attempt,
+            period=wanted.period,
+            asked_by=wanted.asked_by,
             wanted_at=now,
+            not_before=wanted.not_before,
             window_until=wanted.window_until,
-            withdraw_at=now + timeout,
+            withdraw_at=(wanted.not_before or now) + timeout,
         )
     )
     return request_id

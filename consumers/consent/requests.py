@@ -122,6 +122,7 @@ def to_place(connection: Connection, settings: Settings, now: datetime) -> tuple
         select(requests)
         .where(
             requests.c.state == RequestState.WANTED,
+            or_(requests.c.not_before.is_(None), requests.c.not_before <= now),
             or_(requests.c.ordered_until.is_(None), requests.c.ordered_until <= now),
             requests.c.withdraw_at > now,
         )

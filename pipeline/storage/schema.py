@@ -203,10 +203,18 @@ requests = Table(
     Column("category", String(20)),
     Column("base_hash", String(64), nullable=False),  # keyed hash of the base name
     Column("person_hash", String(64)),
-    Column("sealed_request", LargeBinary, nullable=False),  # SealedRequest
+    Column("patient_hash", String(64)),
+    Column("sealed_request", LargeBinary, nullable=False),  # RequestFile
+    Column("sealed_message", LargeBinary),  # RequestMessage: what the service said
     Column("grant_id", String(36)),
     identifier("answer_file_id"),
+    identifier("inquiry_id"),  # of one inquiry made in several requests: a bulk upload and its downloads, months
+    Column("phase", String(2), nullable=False, default="01"),  # 02: a download of a bulk exchange
+    Column("attempt", Integer, nullable=False, default=1),  # which download of its exchange it is
+    Column("period", String(6)),  # YYYYMM, the month a medication request asks for; none: a range or no month
+    Column("asked_by", String(31), nullable=False),  # staff id, or `consent` or `schedule`
     Column("wanted_at", Moment, nullable=False),
+    Column("not_before", Moment),  # it is not ordered earlier
     Column("window_until", Moment),
     Column("withdraw_at", Moment, nullable=False),
     Column("ordered_until", Moment),
@@ -214,6 +222,8 @@ requests = Table(
     Column("ended_at", Moment),
     Index("requests_by_base", "clinic", "base_hash"),
     Index("requests_by_state", "state", "ordered_until"),
+    Index("requests_by_inquiry", "inquiry_id"),
+    Index("requests_by_person", "clinic", "person_hash", "kind"),
 )
 
 deliveries = Table(

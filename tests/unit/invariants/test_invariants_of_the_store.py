@@ -57,6 +57,7 @@ def _ask(line: Line) -> None:
                 placed_at=grant.consented_at + timedelta(seconds=5),
                 window_until=grant.until,
                 withdraw_at=grant.consented_at + timedelta(seconds=180),
+                asked_by="consent",
             )
         )
 

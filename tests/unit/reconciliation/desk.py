@@ -153,6 +153,7 @@ class Desk:
             "sealed_request": sealed,
             "wanted_at": NOW,
             "withdraw_at": NOW,
+            "asked_by": "consent",
         }
         with self.centre.store.transaction() as connection:
             connection.execute(insert(requests).values(**row))
