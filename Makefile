@@ -50,6 +50,8 @@ format: $(VENV)/dev.ready ## put the code into its form
 
 generated: $(VENV)/run.ready ## write again what is made from the models
 	@$(BIN)/python -m pipeline.broker.definitions > infra/rabbitmq/definitions.json
+	@$(BIN)/python -m pipeline.observing.dashboards infra/grafana/dashboards
+	@$(BIN)/python -m pipeline.observing.reference > docs/metrics.md
 
 lock: ## choose the newest allowed versions (needs uv)
 	@uv pip compile pyproject.toml infra/build.in --extra zip --universal --python-version 3.11 --generate-hashes \

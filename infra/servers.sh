@@ -1,5 +1,5 @@
 #!/bin/sh
-# Which servers do the tests need, and strace, and are they here? Installs Debian's packages where that is allowed.
+# Which servers and tools do the tests need, and are they here? Installs Debian's packages where that is allowed.
 # Nothing is started: each test run starts its own nodes on its own ports and in its own temporary directories.
 set -eu
 
@@ -7,6 +7,7 @@ missing=""
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
+command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 [ -n "$missing" ] || exit 0
 
 run=""

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pipeline import backlog, outbox, parking
+from pipeline.backlog import Backlog
 from pipeline.broker.port import Broker, Publisher, Subscription
 from pipeline.clock import Clock, ClockWatch
 from pipeline.consumer import Consumer
@@ -47,6 +48,7 @@ class Chores:
         self._last_repeat = 0.0
         self._last_purge = 0.0
         self._last_shown = 0.0
+        self._backlog = Backlog(clock.now())
 
     def open(self, publisher: Publisher) -> None:
         self._publisher = publisher
@@ -93,7 +95,7 @@ class Chores:
             return
         self._last_shown = time.monotonic()
         with self._store.reading() as connection:
-            backlog.show(connection, self._clock.now())
+            self._backlog.show(connection, self._clock.now())
 
     def _drain_lot(self) -> None:
         assert self._lot is not None

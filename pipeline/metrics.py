@@ -70,6 +70,86 @@ CHART_BACKLOG = Gauge(
 )
 
 
+EDGE_LAST_SEEN = Gauge(
+    "onshi_edge_last_seen_timestamp_seconds",
+    "When an edge last reported, as seconds since 1970.",
+    ["clinic", "terminal"],
+    registry=REGISTRY,
+)
+EDGE_CLOCK_OFFSET = Gauge(
+    "onshi_edge_clock_offset_seconds",
+    "An edge's clock minus the centre's, when its last report arrived.",
+    ["clinic", "terminal"],
+    registry=REGISTRY,
+)
+EDGE_CLOCK_RELIABLE = Gauge(
+    "onshi_edge_clock_reliable", "1 while an edge trusts its own clock.", ["clinic", "terminal"], registry=REGISTRY
+)
+EDGE_BACKLOG = Gauge(
+    "onshi_edge_backlog_files",
+    "Files that an edge has seen and the centre has not stored.",
+    ["clinic", "terminal"],
+    registry=REGISTRY,
+)
+UNERASED_OLDEST = Gauge(
+    "onshi_unerased_oldest_seconds",
+    "How long the oldest copy that may be erased has been waiting for it; copies under a hold are not counted.",
+    ["clinic"],
+    registry=REGISTRY,
+)
+HELD_COPIES = Gauge(
+    "onshi_held_copies", "Copies that are not taken or are kept by a hold.", ["clinic"], registry=REGISTRY
+)
+CONSENT_LEFT = Gauge(
+    "onshi_consent_soonest_limit_seconds",
+    "Time left of the consent that ends first of those under which something is still wanted.",
+    ["clinic"],
+    registry=REGISTRY,
+)
+CONSENTS_UNASKED = Gauge(
+    "onshi_consents_expiring_unasked",
+    "Consents for medication or checkups that end within the hour and under which nothing was asked.",
+    ["clinic"],
+    registry=REGISTRY,
+)
+REQUESTS_OPEN = Gauge(
+    "onshi_open_requests",
+    "Requests that are wanted or placed and not answered.",
+    ["clinic", "state"],
+    registry=REGISTRY,
+)
+REVIEWS = Gauge("onshi_results_to_review", "Results that wait for a person's decision.", ["clinic"], registry=REGISTRY)
+CERTIFICATE_EXPIRY = Gauge(
+    "onshi_certificate_expiry_timestamp_seconds",
+    "When a TLS certificate that this process uses ends, as seconds since 1970.",
+    ["certificate"],
+    registry=REGISTRY,
+)
+DISK_FREE = Gauge("onshi_state_free_bytes", "Free disk where this process keeps its state.", registry=REGISTRY)
+_DURATIONS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 86400)
+SETTLE_SECONDS = Histogram(
+    "onshi_settle_seconds",
+    "From a copy being seen on the terminal to its being captured.",
+    ["clinic"],
+    buckets=_DURATIONS,
+    registry=REGISTRY,
+)
+DELIVERY_SECONDS = Histogram(
+    "onshi_delivery_seconds",
+    "From a file being captured to the chart's receipt.",
+    ["clinic"],
+    buckets=_DURATIONS,
+    registry=REGISTRY,
+)
+ERASURE_SECONDS = Histogram(
+    "onshi_erasure_seconds",
+    "From a file's outcome to its copy being gone from the terminal.",
+    ["clinic"],
+    buckets=_DURATIONS,
+    registry=REGISTRY,
+)
+
+
 _shown_faults: dict[tuple[str, str], set[str]] = {}
 
 
@@ -79,8 +159,16 @@ def show_edge(report: EdgeReported) -> None:
     for custody, count in report.custody.items():
         EDGE_COPIES.labels(*edge, custody).set(count)
     EDGE_OLDEST.labels(*edge).set(report.oldest_seconds)
+    EDGE_BACKLOG.labels(*edge).set(report.backlog)
+    EDGE_CLOCK_RELIABLE.labels(*edge).set(report.clock_reliable)
     EDGE_FREE.labels(*edge).set(report.free_bytes)
     EDGE_SPOOL.labels(*edge).set(report.spool_bytes)
+    show_faults(report)
+
+
+def show_faults(report: EdgeReported) -> None:
+    """Show what an edge says is wrong; what is over becomes 0."""
+    edge = (report.clinic, report.edge)
     known = _shown_faults.setdefault(edge, set())
     known.update(report.faults)
     for fault in known:

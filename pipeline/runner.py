@@ -28,7 +28,7 @@ from pipeline.fuse import Fuse
 from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, FUSE, MESSAGES, PARKED, PAUSED, RETRIES
 from pipeline.parking import REASON_HEADER, ROUTING_KEY_HEADER
 from pipeline.pulse import Pulse
-from pipeline.retry import Again, Park, after_failure
+from pipeline.retry import TIERS, Again, Park, after_failure
 from pipeline.sending import publish
 from pipeline.storage.engine import Store
 from pipeline.storage.schema import inbox
@@ -85,6 +85,14 @@ class Runner:
         self._publisher: Publisher | None = None
         self._started = 0.0
         self._attempts: dict[str, int] = {}
+        self._show_zeros()
+
+    def _show_zeros(self) -> None:
+        """Show what has not happened yet as 0, so that a query tells nothing from never."""
+        FUSE.labels(self._role).set(0)
+        PAUSED.labels(self._role).set(0)
+        for tier in TIERS:
+            RETRIES.labels(self._role, tier)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then finish what is in hand. Store or broker away: pause, probe, go on."""

@@ -1,12 +1,14 @@
 """Which parts does a role consist of? The one place where settings, broker, store, consumers and producers meet."""
 
 import logging
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from consumers.consent import Consent
@@ -22,7 +24,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.consumer import Consumer
 from pipeline.errors import AwayError, OnshiError
 from pipeline.keyring import Keyring
-from pipeline.metrics import show_edge
+from pipeline.metrics import DISK_FREE, show_edge
 from pipeline.pulse import Pulse
 from pipeline.runner import Runner
 from pipeline.settings import Settings
@@ -48,6 +50,12 @@ CONSUMERS: dict[Role, Callable[[Settings, Keyring], Consumer[Any, Any]]] = {
 }
 
 
+def _free_bytes(folder: Path) -> float:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return float(shutil.disk_usage(folder).free)
+
+
 class _EdgeRole(Protocol):
     def run(self, stop: threading.Event) -> None: ...
 
@@ -71,6 +79,7 @@ class Assembly:
         self._schema_made = threading.Lock()
         self._has_schema = False
         self.pulses: list[Pulse] = []
+        DISK_FREE.set_function(lambda: _free_bytes(settings.state))
 
     def parts(self) -> list[Part]:
         """Make the parts; the topology is declared beside them, so that an edge works on while the broker is away."""

@@ -63,6 +63,8 @@ class RabbitNode:
         self._base = Path(tempfile.mkdtemp(prefix="onshi-rabbit-"))
         self.password = secrets.token_hex(8)
         self.port, self._http_port, self._epmd_port = free_port(), free_port(), free_port()
+        self.metrics_port = free_port()
+        """Where rabbitmq_prometheus serves."""
         self._name = f"onshi-{secrets.token_hex(4)}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         self._write_configuration(definitions)
@@ -177,6 +179,8 @@ class RabbitNode:
             f"listeners.tcp.1 = 127.0.0.1:{self.port}",
             "management.tcp.ip = 127.0.0.1",
             f"management.tcp.port = {self._http_port}",
+            "prometheus.tcp.ip = 127.0.0.1",
+            f"prometheus.tcp.port = {self.metrics_port}",
             "management.disable_stats = true",
             f"default_user = {USER}",
             f"default_pass = {self.password}",
@@ -192,7 +196,7 @@ class RabbitNode:
         (self._base / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
         (self._base / "env.conf").write_text("")
         (self._base / "advanced.config").write_text(_ADVANCED)
-        (self._base / "plugins").write_text("[rabbitmq_management].\n")
+        (self._base / "plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
         cookie = self._base / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)

@@ -1,57 +1,78 @@
-"""Do the gauges tell what is held back, and fall to nothing when it has drained?"""
+"""Do the gauges and histograms of the store say what waits, and how long files took?"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 
-from sqlalchemy import delete, insert, update
-
-from pipeline import backlog
+from pipeline import edge_reports
+from pipeline.backlog import Backlog
+from pipeline.events import EdgeReported
 from pipeline.metrics import REGISTRY
-from pipeline.storage import Store
-from pipeline.storage.schema import deliveries, files, outbox, parked
+from tests.support.line import Line
+from tests.unit.reconciliation.people import row
 
-NOW = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
-
-
-def gauges() -> dict[str, float | None]:
-    return {
-        "unsent": REGISTRY.get_sample_value("onshi_outbox_unsent_events", {"consumer": "parsing"}),
-        "parked": REGISTRY.get_sample_value("onshi_parked_events", {"consumer": "consent"}),
-        "oldest": REGISTRY.get_sample_value("onshi_oldest_open_seconds", {"clinic": "c009"}),
-        "chart": REGISTRY.get_sample_value("onshi_chart_backlog_files", {"clinic": "c009"}),
-    }
+FACE = sorted((Path(__file__).parents[2] / "samples/face").iterdir())
 
 
-def hold_back(store: Store) -> None:
-    about = {"terminal": "t1", "kind": "face", "revision": 1, "suffix": ".xml", "clinic": "c009"}
-    with store.transaction() as connection:
-        for number, outcome in enumerate(("pending", "pending", "delivered")):
-            at = NOW - timedelta(minutes=number + 1)
-            row = {"file_id": f"f{number}", "outcome": outcome, "captured_at": at, "stored_at": at}
-            connection.execute(insert(files).values(**about, **row))
-            wanted = {"wanted_revision": 1, "state": "done" if outcome == "delivered" else "wanted", "wanted_at": NOW}
-            connection.execute(insert(deliveries).values(file_id=f"f{number}", clinic="c009", **wanted))
-        message = {"routing_key": "k", "body": b"", "type": "file.stored"}
-        sending = {"exchange": "x", "batched": False, "traceparent": "", "at": NOW, "left_at": NOW}
-        for number in range(3):
-            named = {"event_id": f"e{number}", "cause": "c", "correlation": "f", "number": number}
-            sent = {"consumer": "parsing", "sent_at": NOW if number == 0 else None}
-            connection.execute(insert(outbox).values(**message, **sending, **named, **sent))
-        kept = {"reason": "r", "state": "parked", "attempts": 1, "content_type": "j", "headers": "{}"}
-        connection.execute(
-            insert(parked).values(parked_id="p", consumer="consent", event_id="e", parked_at=NOW, **message, **kept)
-        )
+def value(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(name, labels)
 
 
-def test_what_is_held_back_is_shown_and_falls_to_nothing_when_it_has_drained(store: Store) -> None:
-    hold_back(store)
-    with store.reading() as connection:
-        backlog.show(connection, NOW)
-    assert gauges() == {"unsent": 2, "parked": 1, "oldest": 120, "chart": 2}
-    with store.transaction() as connection:
-        connection.execute(update(outbox).values(sent_at=NOW))
-        connection.execute(update(files).values(outcome="delivered"))
-        connection.execute(update(deliveries).values(state="done"))
-        connection.execute(delete(parked))
-    with store.reading() as connection:
-        backlog.show(connection, NOW)
-    assert gauges() == {"unsent": 0, "parked": 0, "oldest": 0, "chart": 0}
+def test_a_settled_file_is_observed_once(tmp_path: Path) -> None:
+    line = Line(tmp_path / "line")
+    line.patients(row())
+    backlog = Backlog(line.now)
+    before = value("onshi_erasure_seconds_count", clinic="c1") or 0
+    line.capture(FACE[0])
+    for _ in range(2):
+        with line.centre.store.reading() as connection:
+            backlog.show(connection, line.now)
+    assert value("onshi_erasure_seconds_count", clinic="c1") == before + 1
+    line.now += timedelta(minutes=1)
+    line.capture(FACE[1])
+    with line.centre.store.reading() as connection:
+        backlog.show(connection, line.now)
+    assert value("onshi_erasure_seconds_count", clinic="c1") == before + 2
+
+
+def test_what_a_chart_does_not_take_waits_and_is_over_when_it_does(tmp_path: Path) -> None:
+    line = Line(tmp_path / "line", has_chart=False)
+    line.patients(row())
+    backlog, came_at = Backlog(line.now), line.now
+    line.capture(FACE[0])
+    with line.centre.store.reading() as connection:
+        backlog.show(connection, came_at + timedelta(minutes=3))
+    assert value("onshi_oldest_open_seconds", clinic="c1") == 180
+    assert value("onshi_chart_backlog_files", clinic="c1") == 1
+    line.has_chart = True
+    line.run(*line.said)
+    with line.centre.store.reading() as connection:
+        backlog.show(connection, line.now)
+    assert value("onshi_oldest_open_seconds", clinic="c1") == 0
+    assert value("onshi_chart_backlog_files", clinic="c1") == 0
+
+
+def test_an_edge_is_shown_as_it_last_reported(tmp_path: Path) -> None:
+    line = Line(tmp_path / "line")
+    report = EdgeReported(
+        clinic="c1",
+        edge="t1",
+        reported_at=line.now - timedelta(seconds=90),
+        software="1",
+        custody={"seen": 2},
+        backlog=2,
+        oldest_seconds=7.0,
+        free_bytes=5,
+        clock_reliable=False,
+        faults=("share_away",),
+    )
+    with line.centre.store.transaction() as connection:
+        edge_reports.write(connection, report, line.now)
+        Backlog(line.now).show(connection, line.now)
+    where = {"clinic": "c1", "terminal": "t1"}
+    assert value("onshi_edge_last_seen_timestamp_seconds", **where) == report.reported_at.timestamp()
+    assert value("onshi_edge_clock_offset_seconds", **where) == -90
+    assert value("onshi_edge_clock_reliable", **where) == 0
+    assert value("onshi_edge_backlog_files", **where) == 2
+    assert value("onshi_edge_faults", **where, fault="share_away") == 1
+    assert value("onshi_parked_events", consumer="parsing") == 0
+    assert value("onshi_unerased_oldest_seconds", clinic="c1") == 0
