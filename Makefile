@@ -31,9 +31,9 @@ test: $(VENV)/dev.ready servers ## everything, on private RabbitMQ and PostgreSQ
 test-fast: $(VENV)/dev.ready ## what needs no server
 	@$(BIN)/pytest -n 2 -m "not rabbitmq and not postgresql" tests/unit tests/property tests/rules
 
-MINUTES ?= 10
-soak: $(VENV)/dev.ready servers ## kill roles at their system calls for MINUTES=n; SEED=n chooses the same points again
-	@$(BIN)/python -m tests.support.sweep --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+MINUTES ?= 30
+soak: $(VENV)/dev.ready servers ## the fault matrix, then roles killed at their system calls, for MINUTES=n; SEED=n is the same again
+	@$(BIN)/python -m tests.support.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 servers: ## install RabbitMQ, PostgreSQL and strace from Debian's packages, if they are missing (never starts a shared one)
 	@infra/servers.sh

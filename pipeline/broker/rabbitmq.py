@@ -38,7 +38,8 @@ def _parameters(url: str) -> URLParameters:
         parameters = URLParameters(url)
     except Exception:  # noqa: BLE001 - pika raises many kinds, and their texts may hold the URL's password
         raise PermanentError("configuration", "broker.url is not a URL that AMQP can use") from None
-    parameters.heartbeat = HEARTBEAT_SECONDS
+    if parameters.heartbeat is None:  # a `?heartbeat=` of the URL is the operator's word
+        parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.blocked_connection_timeout = BLOCKED_SECONDS
     parameters.socket_timeout = CONNECT_SECONDS
     parameters.stack_timeout = CONNECT_SECONDS

@@ -9,7 +9,7 @@ from pipeline.topology import Binding, ExchangeKind, ExchangeSpec, QueueSpec, To
 
 RETRY_DELAY = timedelta(milliseconds=300)
 DELIVERY_LIMIT = 3
-SOON = timedelta(seconds=10)
+SOON = timedelta(seconds=30)
 AT_ONCE = timedelta(milliseconds=250)
 
 TOPOLOGY = Topology(

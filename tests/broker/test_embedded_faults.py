@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -207,9 +207,12 @@ def test_what_a_stalled_disk_marked_for_a_receiver_that_gave_up_comes_again(
     subscription = broker.subscribe("work", 1)
     quick_take, patient_do = Tables.take, Writer.do
 
+    gave_up, is_over = threading.Event(), threading.Event()
+
     def slow_take(tables: Tables, queue: str, most: int) -> list[Delivery]:
         taken = quick_take(tables, queue, most)
-        time.sleep(0.5)
+        gave_up.wait(30)
+        is_over.set()
         return taken
 
     with monkeypatch.context() as stalled:
@@ -217,7 +220,8 @@ def test_what_a_stalled_disk_marked_for_a_receiver_that_gave_up_comes_again(
         stalled.setattr(Writer, "do", lambda writer, operation: patient_do(writer, operation, 0.2))
         with pytest.raises(BrokerAwayError):
             subscription.receive(1, timedelta(0))
-        time.sleep(0.6)
+        gave_up.set()
+        assert is_over.wait(30)
     subscription.close()
     assert ids(drain(broker, "work", 1)) == ["m1"]
     broker.close()

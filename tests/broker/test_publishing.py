@@ -173,8 +173,8 @@ def test_a_message_wakes_a_waiting_receiver(broker: Broker) -> None:
     timer = threading.Timer(0.3, lambda: publisher.publish_confirmed([message("second")]))
     timer.start()
     started = time.monotonic()
-    assert ids(subscription.receive(10, timedelta(seconds=10))) == ["second"]
-    assert time.monotonic() - started < 3
+    assert ids(subscription.receive(10, timedelta(seconds=60))) == ["second"]
+    assert time.monotonic() - started < 30
     timer.join()
     publisher.close()
     subscription.close()

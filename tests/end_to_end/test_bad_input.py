@@ -58,7 +58,7 @@ def test_every_hostile_file_gets_its_reason_and_leaves_the_terminal(made: Site) 
         (made.face / name).write_bytes(content)
     made.simulate(5)
     process = made.start()
-    made.wait_until_final(len(bad) + 5, 60)
+    made.wait_until_final(len(bad) + 5)
     told = reasons(made)
     assert {name: told[name] for name in bad} == {name: reason for name, (_, reason) in bad.items()}
     assert names([made.face]) == []
@@ -80,8 +80,8 @@ def test_what_is_no_plain_file_of_ours_is_held_untouched_with_its_victim(made: S
         large.truncate((8 << 20) + 1)
     made.simulate(3)
     process = made.start()
-    made.wait_until_final(3, 60)
-    eventually(lambda: made.ask("status")["files"]["held"] == 5, 30, "five refused copies")
+    made.wait_until_final(3)
+    eventually(lambda: made.ask("status")["files"]["held"] == 5, 60, "five refused copies")
     told = reasons(made)
     assert {told[face_name(n)] for n in (1, 2)} == {"linked"} or told[face_name(1)] == "not_regular"
     assert told[face_name(2)] == "linked"
@@ -107,7 +107,7 @@ def test_files_of_other_systems_are_never_touched(made: Site) -> None:
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in made.res.rglob("*") if path.is_file()}
     made.simulate(3)
     process = made.start()
-    made.wait_until_final(3, 60)
+    made.wait_until_final(3)
     assert made.stop(process) == 0
     after = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in made.res.rglob("*") if path.is_file()}
     assert after == before
@@ -121,7 +121,7 @@ def test_every_sample_of_every_kind_flows_to_its_final_state(made: Site) -> None
     count = len(list((SAMPLES / "face").iterdir())) + len(list((SAMPLES / "res").iterdir()))
     made.simulate(1)
     process = made.start()
-    made.wait_until_final(count + 1, 90)
+    made.wait_until_final(count + 1)
     rows = made.ask("files", "list")
     assert not [row for row in rows if row["outcome"] == "rejected"]
     assert names([made.face, made.res]) == []

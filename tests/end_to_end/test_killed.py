@@ -27,7 +27,7 @@ def check_all_once(made: Site, taker: Taker, count: int) -> None:
     assert made.say("certificates", "verify").returncode == 0
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_a_folder_with_a_thousand_files_survives_five_kills(tmp_path: Path) -> None:
     dice = random.Random(20260512)
     with site(tmp_path / "site") as made:
@@ -37,16 +37,16 @@ def test_a_folder_with_a_thousand_files_survives_five_kills(tmp_path: Path) -> N
             for kill in range(5):
                 process = made.start()
                 target = MANY * (kill + 1) // 7 + dice.randrange(20)
-                eventually(lambda goal=target: sum(taker.taken.values()) >= goal, 60, "work under way")
+                eventually(lambda goal=target: sum(taker.taken.values()) >= goal, 120, "work under way")
                 made.kill(process)
             made.start()
-            made.wait_until_final(MANY, 180)
+            made.wait_until_final(MANY, 300)
             assert made.stop(made.processes[-1]) == 0
         check_all_once(made, taker, MANY)
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_each_role_killed_in_turn_on_rabbitmq_loses_and_repeats_nothing(tmp_path: Path, rabbit_url: str) -> None:
     with site(tmp_path / "site", broker=rabbit_url) as made:
         made.simulate(350)
@@ -57,13 +57,13 @@ def test_each_role_killed_in_turn_on_rabbitmq_loses_and_repeats_nothing(tmp_path
                 eventually(lambda goal=goal: sum(taker.taken.values()) >= goal, 90, f"work before {name} dies")
                 made.kill(roles[name])
                 roles[name] = made.start(name)
-            made.wait_until_final(350, 150)
+            made.wait_until_final(350, 300)
             assert [made.stop(process) for process in roles.values()] == [0] * len(roles)
         check_all_once(made, taker, 350)
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_one_clinics_unwritable_inbox_never_holds_up_another_clinic(tmp_path: Path, rabbit_url: str) -> None:
     with site(tmp_path / "site", broker=rabbit_url, two_clinics=True) as made:
         blocked = made.inbox
@@ -76,7 +76,7 @@ def test_one_clinics_unwritable_inbox_never_holds_up_another_clinic(tmp_path: Pa
         process = made.start()
         with Taker(other.chart.inbox) as taker:
             eventually(lambda: len(taker.taken) == 120, 120, "the other clinic's files")
-            eventually(lambda: made.ask("status")["files"]["erased"] == 60, 60, "their erasure")
+            eventually(lambda: made.ask("status")["files"]["erased"] == 60, 120, "their erasure")
         assert len(names([made.face])) == 60, "nothing undelivered was erased"
         blocked.unlink()
         blocked.mkdir()

@@ -76,9 +76,9 @@ def test_every_file_comes_once_though_the_process_was_killed(tmp_path: Path, ste
     with Taker(tmp_path / "inbox") as taker:
         # Steps of a whole batch happen once only, so a later occurrence may never come: then it just works on.
         with victim(tmp_path, step, survived) as process:
-            eventually(lambda: process.poll() == -9 or taker.taken == expected, 30, "the kill")
+            eventually(lambda: process.poll() == -9 or taker.taken == expected, 90, "the kill")
         with victim(tmp_path, "never", 0):
-            eventually(lambda: len(taker.taken) == 2 * FILES, 30, "every file")
+            eventually(lambda: len(taker.taken) == 2 * FILES, 90, "every file")
         assert taker.taken == expected
     with open_embedded(tmp_path / "broker.db") as broker:
         heard = Heard(broker, work_queue(Role.FORWARDING))

@@ -24,7 +24,7 @@ from pipeline.topology import (
 from tests.support.eventually import eventually
 from tests.support.scenario import scenario
 
-pytestmark = [pytest.mark.soak, pytest.mark.rabbitmq, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.takes(30), pytest.mark.timeout(600)]
 EAR = "test.ear"
 EDGES = (orders_queue(Edge("c001", "t1")), orders_queue(Edge("c001", "chart")))
 POISON = (
@@ -52,7 +52,7 @@ def test_poison_in_every_queue_is_parked_and_no_neighbour_goes_with_it(tmp_path:
         # Straight, by way of the retry tier, and by way of the parked queue: what has an id of its own once.
         parked = {role.value: 7 for role in CENTRE_ROLES}
         run.healed()
-        eventually(lambda: run.made.ask("status")["parked"] == parked, 90, "the poison's parking")
+        eventually(lambda: run.made.ask("status")["parked"] == parked, 150, "the poison's parking")
         run.finish(parked=parked)
 
 
@@ -87,7 +87,7 @@ def test_every_event_again_twice_and_in_any_order_changes_nothing(tmp_path: Path
     broker = RabbitBroker(rabbit_url)
     with scenario("redelivery and reordering", tmp_path, broker=rabbit_url) as run:
         run.made.start()
-        eventually(lambda: broker_has(broker, EDGES[-1]), 60, "the topology")
+        eventually(lambda: broker_has(broker, EDGES[-1]), 150, "the topology")
         hear_everything(broker)
         run.arrive(40)
         run.made.wait_until_final(40)
@@ -101,7 +101,7 @@ def test_every_event_again_twice_and_in_any_order_changes_nothing(tmp_path: Path
         run.faults = len(messages)
         run.healed()
         queues = [*(work_queue(role) for role in CENTRE_ROLES), *EDGES]
-        eventually(lambda: not any(broker.depth(queue) for queue in queues), 90, "empty queues")
+        eventually(lambda: not any(broker.depth(queue) for queue in queues), 150, "empty queues")
         run.finish()
         assert not any(broker.depth(queue) for queue in queues)
         after = run.made.ask("status")
@@ -118,11 +118,12 @@ def broker_has(broker: RabbitBroker, queue: str) -> bool:
 
 
 @pytest.mark.soak
+@pytest.mark.takes(40)
 def test_events_that_come_twice_and_shuffled_while_files_flow_have_one_effect(tmp_path: Path, rabbit_url: str) -> None:
     broker = RabbitBroker(rabbit_url)
     with scenario("redelivery under load", tmp_path, broker=rabbit_url) as run:
         processes = {role: run.made.start(role.value) for role in (Role.TERMINAL, Role.CHART, *CENTRE_ROLES)}
-        eventually(lambda: broker_has(broker, EDGES[-1]), 60, "the topology")
+        eventually(lambda: broker_has(broker, EDGES[-1]), 150, "the topology")
         hear_everything(broker)
         run.arrive(60)
         publisher = broker.publisher()

@@ -68,10 +68,10 @@ def test_killed_again_and_again_while_files_arrive_it_loses_none(tmp_path: Path,
             written += 1
         # Each round dies at another step: watching, spooling, publishing, answered.
         states = ({"seen"}, {"spooled", "captured"}, {"captured"}, {"captured"})[round_]
-        eventually(partial(has_one_of, ledger, states), 20)
+        eventually(partial(has_one_of, ledger, states), 60)
         kill(process)
     terminal = bench()
-    captured = terminal.captured(written, seconds=30)
+    captured = terminal.captured(written, seconds=90)
     assert {terminal.opened(event).name for event in captured} == {face_name(number) for number in range(written)}
     assert len({event.copy_id for event in captured}) == written
 
@@ -80,14 +80,14 @@ def test_killed_while_it_erases_it_finishes_with_one_certificate_each(tmp_path: 
     terminal = bench()
     for number in range(300):
         terminal.drop(number)
-    captured = terminal.captured(300, seconds=30)
+    captured = terminal.captured(300, seconds=90)
     terminal.store(*captured)
     eventually(lambda: terminal.custody() == {"stored": 300})
     terminal.stop()
     terminal.order(*[terminal.erasure(event) for event in captured])
     terminal.broker.close()
     process = start_process(tmp_path)
-    eventually(lambda: len(list(terminal.terminal.face.iterdir())) < 300, 20)
+    eventually(lambda: len(list(terminal.terminal.face.iterdir())) < 300, 60)
     kill(process)
     again = bench()
     eventually(lambda: len(erased(again)) == 300, 30)
@@ -174,7 +174,7 @@ def test_a_full_disk_leaves_every_source_and_drains_when_there_is_space(small_di
     eventually(lambda: terminal.role and {"disk_full", "ledger"} & set(terminal.role.snapshot().faults))
     assert len(list(terminal.terminal.face.iterdir())) == 20
     ballast.unlink()
-    assert len(terminal.captured(20, seconds=30)) == 20
+    assert len(terminal.captured(20, seconds=90)) == 20
     eventually(lambda: terminal.role and not terminal.role.snapshot().faults)
 
 

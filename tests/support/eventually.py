@@ -9,7 +9,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.02
 
 
-def eventually(condition: Callable[[], T], seconds: float = 10.0, what: str = "the condition") -> T:
+def eventually(condition: Callable[[], T], seconds: float = 30.0, what: str = "the condition") -> T:
     """Return the first true value of `condition`; fail when there is none in time."""
     until = time.monotonic() + seconds
     while True:

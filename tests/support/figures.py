@@ -6,19 +6,32 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+HELD, BROKEN = "held", "broken"
+BEGUN, NOT_RUN = "begun", "not run"
+"""Written first, so that a run whose process dies is missed; and what ends a run that found its tools missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a scenario cost. `kills` counts faults of any kind that were brought about."""
+    """What a scenario cost and showed. `None`: it broke before that could be counted."""
 
     scenario: str
+    outcome: str
+    broker: str
+    store: str
     files: int
-    kills: int
-    lost: int
+    faults: int
+    """How many were brought about, of whatever kind."""
+    lost: int | None
     duplicates: int
-    false_certificates: int
-    drain_seconds: float
+    false_certificates: int | None
+    wrong_erasures: int
+    """Files that left the terminal before the chart had them, as somebody saw who asks the product nothing."""
+    drain_seconds: float | None
+    """From the end of the last fault until every file was final."""
+    seconds: float
     seed: int
+    why: str = ""
 
 
 def record(figures: Figures) -> None:
@@ -28,4 +41,4 @@ def record(figures: Figures) -> None:
         return
     with Path(place).open("a", encoding="utf-8") as out:
         fcntl.flock(out, fcntl.LOCK_EX)
-        out.write(json.dumps(asdict(figures)) + "\n")
+        out.write(json.dumps(asdict(figures), ensure_ascii=False) + "\n")

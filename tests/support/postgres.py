@@ -3,11 +3,12 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 MISSING = (
     "PostgreSQL's server is not installed: run `make servers` as root, or `apt-get install postgresql` "
@@ -34,9 +35,7 @@ class PostgresNode:
         self._directory = Path(tempfile.mkdtemp(prefix="onshi-pg-"))
         if self._user:
             shutil.chown(self._directory, self._user)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._run("initdb", "-D", "data", "-U", "app", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         self._databases = 0
         self.start()
@@ -64,6 +63,12 @@ class PostgresNode:
         name = f"onshi_{os.getpid()}_{self._databases}"
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "app", name)
         return f"postgresql+psycopg://app@127.0.0.1:{self.port}/{name}"
+
+    def copy(self, source: str, target: str) -> None:
+        """Make or replace a database as a copy of another that nobody uses at the moment."""
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "app")
+        self._run("dropdb", *where, "--if-exists", "--force", target)
+        self._run("createdb", *where, "--template", source, target)
 
     def kill(self) -> None:
         """End it like a power cut of the process: SIGKILL to the whole group."""

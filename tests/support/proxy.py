@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Self
 
-from tests.support.rabbit import free_port
+from tests.support.ports import free_port
 
 CHUNK = 65536
 RESET = struct.pack("ii", 1, 0)

@@ -22,6 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from tests.support.ports import free_port
+
 NOT_INSTALLED = "RabbitMQ's server is not installed: run `make servers` as root, or apt-get install rabbitmq-server"
 USER = "onshi-test"
 
@@ -47,12 +49,6 @@ def scripts() -> Path:
         if (place / "rabbitmq-server").is_file() and shutil.which("epmd"):
             return place
     raise NotInstalledError(NOT_INSTALLED)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RabbitNode:

@@ -1,6 +1,7 @@
 """A whole installation in a temporary directory, run as people run it: by the command."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -98,7 +99,7 @@ class Site:
 
     def stop(self, process: subprocess.Popen[bytes]) -> int:
         process.send_signal(signal.SIGTERM)
-        return process.wait(60)
+        return process.wait(120)
 
     def close(self) -> None:
         for process in self.processes:
@@ -157,6 +158,10 @@ class Taker:
         self._inbox = inbox
         self.taken: Counter[str] = Counter()
         self.records: dict[str, Any] = {}
+        self.contents: Counter[str] = Counter()
+        """Originals by the hash of their bytes."""
+        self.recorded: set[str] = set()
+        """Names on the terminal of the files whose records came."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -176,18 +181,21 @@ class Taker:
     def _take(self) -> None:
         if not self._inbox.is_dir():
             return
-        # A test may take the whole inbox away in the middle of a look.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        # A test may take the whole inbox away, or make it read-only, in the middle of a look.
+        with contextlib.suppress(OSError):
             for path in list(self._inbox.iterdir()):
                 if not path.name.startswith(".") and path.is_file():
                     self._take_one(path)
 
     def _take_one(self, path: Path) -> None:
-        record = json.loads(path.read_bytes()) if path.suffix == ".json" else None
+        content = path.read_bytes()
         path.unlink()
         self.taken[path.name] += 1
-        if record is not None:
-            self.records[path.stem] = record
+        if path.suffix == ".json":
+            self.records[path.stem] = record = json.loads(content)
+            self.recorded.add(record["name"])
+        else:
+            self.contents[hashlib.sha256(content).hexdigest()] += 1
 
 
 @contextlib.contextmanager

@@ -167,14 +167,14 @@ class TerminalBench:
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.listen() if type(event) is kind]
 
-    def wait_for(self, kind: type[E], count: int = 1, seconds: float = 15.0) -> list[E]:
+    def wait_for(self, kind: type[E], count: int = 1, seconds: float = 40.0) -> list[E]:
         def enough() -> list[E]:
             found = self.of(kind)
             return found if len(found) >= count else []
 
         return eventually(enough, seconds, f"{count} {kind.__name__}")
 
-    def captured(self, count: int = 1, seconds: float = 15.0) -> list[FileCaptured]:
+    def captured(self, count: int = 1, seconds: float = 40.0) -> list[FileCaptured]:
         """Wait for this many different copies."""
 
         def copies() -> list[FileCaptured]:

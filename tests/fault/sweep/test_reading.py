@@ -8,7 +8,7 @@ import pytest
 from tests.support.sweep.drive import Outcome
 from tests.support.sweep.order import check
 from tests.support.sweep.points import Point, faults, kills, pairs
-from tests.support.sweep.report import BEGIN, END, put_into, tables
+from tests.support.sweep.report import BEGIN, END, between, tables
 from tests.support.sweep.strace import read
 
 WAL = "9</s/state/edge/c001.t1.db-wal>"
@@ -79,16 +79,11 @@ def test_two_roles_at_once_are_never_the_same_role() -> None:
     assert {point.role for point in (one, other, third, fourth)} == set("abcd")
 
 
-def test_the_report_replaces_what_stands_between_its_markers_and_counts_only_points_that_were_reached(
-    tmp_path: Path,
-) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+def test_the_report_replaces_what_stands_between_its_markers_and_counts_only_points_that_were_reached() -> None:
     point = Point("chart", "worker 0", "fsync", 1)
     results = ["held", "held", "broken", "not_reached"]
     rows = [{**_row(Outcome(point, result, 1.5)), "seed": 3} for result in results]
-    put_into(page, tables(rows))
-    text = page.read_text()
+    text = between(f"before\n{BEGIN}\nold\n{END}\nafter\n", BEGIN, tables(rows), END)
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"{END}\nafter\n")
     assert "old" not in text

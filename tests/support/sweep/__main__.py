@@ -24,14 +24,14 @@ SITE_ROUNDS = 30
 STOP_AFTER_BROKEN = 3
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     parser.add_argument("--point", type=Point.read, action="append", default=[])
     parser.add_argument("--results", type=Path, default=Path("build/sweep.jsonl"))
     parser.add_argument("--keep", action="store_true", help="leave the clinics' folders for a look")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     say(f"SEED={arguments.seed}")
     until = time.monotonic() + arguments.minutes * 60

@@ -1,9 +1,5 @@
-"""Which figures do the runs give? Reads their JSON lines and writes the tables of `docs/reliability.md`.
+"""Which figures do the rounds of a sweep give, and which planted defect is caught by what? Written as tables."""
 
-`python -m tests.support.sweep.report RESULTS… --into docs/reliability.md` replaces what stands between the markers.
-"""
-
-import argparse
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -63,24 +59,10 @@ def _defects() -> str:
     return "\n".join(lines) + "\n"
 
 
-def put_into(page: Path, text: str) -> None:
-    """Replace what stands between the markers."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, nargs="+")
-    parser.add_argument("--into", type=Path)
-    arguments = parser.parse_args()
-    text = tables(read(arguments.results))
-    if arguments.into:
-        put_into(arguments.into, text)
-    else:
-        print(text)  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
+def between(page: str, begin: str, text: str, end: str) -> str:
+    """Replace what stands between two markers."""
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    assert found, f"the page has no {begin}"
+    assert closed, f"the page has no {end}"
+    return f"{before}{begin}\n{text}{end}{after}"
