@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    delete,
     exists,
     func,
     literal,
@@ -38,7 +39,7 @@ from pipeline.keyring import EpochKey, Keyring
 from pipeline.sealing import KeyClass, Opener, Sealer, recipient_of
 from pipeline.settings import RetentionSettings
 from pipeline.storage.engine import Store
-from pipeline.storage.schema import copies, decisions, edges, files, holds, parked, results
+from pipeline.storage.schema import clinical_answers, copies, decisions, edges, files, holds, parked, results
 from pipeline.topology import Role
 
 CHUNK: Final = 500
@@ -285,6 +286,8 @@ def _empty(store: Store, key: EpochKey) -> int:
                     # Without its record a result can never be matched again.
                     of_file = results.c.file_id.in_([row.file_id for row in rows])
                     connection.execute(update(results).where(of_file).values(state="closed"))
+                    gone = clinical_answers.c.file_id.in_([row.file_id for row in rows])
+                    connection.execute(delete(clinical_answers).where(gone))
             emptied += len(rows)
     return emptied
 

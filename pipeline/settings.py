@@ -153,6 +153,25 @@ class Terminal(Table):
     archive_password_file: Path | None = None
 
 
+ClinicalForm = Literal["data", "pdf"]
+_EVERY_FORM: tuple[ClinicalForm, ...] = ("data", "pdf")
+
+
+class ClinicalSettings(Table):
+    """In which forms a chart is given clinical information; an empty list, or false: not at all."""
+
+    medication: tuple[ClinicalForm, ...] = _EVERY_FORM
+    checkup: tuple[ClinicalForm, ...] = _EVERY_FORM
+
+    @field_validator("medication", "checkup", mode="before")
+    @classmethod
+    def _every_or_none(cls, value: object) -> object:
+        return (_EVERY_FORM if value else ()) if isinstance(value, bool) else value
+
+    def __bool__(self) -> bool:
+        return bool(self.medication or self.checkup)
+
+
 class Chart(Table):
     kind: Literal["folder"] = "folder"
     at: Literal["clinic", "centre"] = "clinic"
@@ -160,8 +179,13 @@ class Chart(Table):
     patients: Path
     scan_seconds: float = Field(default=2.0, gt=0)
     settle_seconds: float = Field(default=1.0, ge=0)
-    clinical: bool = True
-    """Whether this chart is given medication and checkup data."""
+    clinical: ClinicalSettings = ClinicalSettings()
+    """Which medication and checkup answers this chart is given; true is everything, false nothing."""
+
+    @field_validator("clinical", mode="before")
+    @classmethod
+    def _every_kind_or_none(cls, value: object) -> object:
+        return {"medication": value, "checkup": value} if isinstance(value, bool) else value
 
 
 class Clinic(Table):

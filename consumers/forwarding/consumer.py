@@ -30,15 +30,15 @@ from pipeline.envelope import Envelope
 from pipeline.errors import PermanentError
 from pipeline.events import DeliveryDone, DeliveryRefused, DeliveryWanted, Event, RecordReconciled
 from pipeline.keyring import Keyring
-from pipeline.oqs.names import MessageKind
+from pipeline.oqs.answers import Layer, layer_of
+from pipeline.oqs.names import Extension, MessageKind
+from pipeline.oqs.records import Record
 from pipeline.outcome import Outcome
 from pipeline.sealing import Opener, Sealer
 from pipeline.settings import Chart, Settings
 from pipeline.topology import CHART_EDGE, Role
 
 Heard = RecordReconciled | DeliveryDone | DeliveryRefused
-CLINICAL = frozenset(kind.value for kind in MessageKind if kind.is_history)
-"""Kinds that only a chart with `clinical = true` is given."""
 
 
 class Forwarding(Consumer[Heard, Facts]):
@@ -98,10 +98,12 @@ class Forwarding(Consumer[Heard, Facts]):
         chart = self._charts.get(file.clinic)
         if chart is None:
             raise PermanentError("no_chart")
-        if not is_wanted(chart, file.kind):
+        if not takes_kind(chart, file.kind):
             return Outcome("not_wanted", writes=(NotWanted(file.file_id),))
         if not isinstance(file.contents, Contents):
             raise file.contents or PermanentError("no_original")
+        if not takes_form(chart, file.kind, file.suffix, file.contents.record):
+            return Outcome("not_wanted", writes=(NotWanted(file.file_id),))
         wanted = DeliveryWanted(
             clinic=file.clinic,
             file_id=file.file_id,
@@ -121,9 +123,30 @@ class Forwarding(Consumer[Heard, Facts]):
         return self._sealer.seal(key, file.clinic, context, delivery.to_bytes())
 
 
-def is_wanted(chart: Chart, kind: str) -> bool:
-    """Say whether a chart is given files of a kind."""
-    return chart.clinical or kind not in CLINICAL
+def forms_of(chart: Chart, kind: str) -> tuple[str, ...] | None:
+    """Name the forms in which a chart is given files of a clinical kind; none of any other kind."""
+    match kind:
+        case MessageKind.MEDICATION:
+            return chart.clinical.medication
+        case MessageKind.CHECKUP:
+            return chart.clinical.checkup
+        case _:
+            return None
+
+
+def takes_kind(chart: Chart, kind: str) -> bool:
+    """Say whether a chart is given files of a kind in any form."""
+    return forms_of(chart, kind) != ()
+
+
+def takes_form(chart: Chart, kind: str, suffix: str, record: Record | None) -> bool:
+    """Say whether a chart is given this form of a kind that it is given.
+
+    Why there is nothing is told in either case: a request for a PDF is refused by a message.
+    """
+    forms = forms_of(chart, kind)
+    is_refusal = record is not None and layer_of(record) is not Layer.OK
+    return forms is None or is_refusal or ("pdf" if suffix == Extension.PDF else "data") in forms
 
 
 def _done(event: DeliveryDone) -> Outcome:

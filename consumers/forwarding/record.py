@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from pipeline.clinical.checkups import checkup_rows
+from pipeline.clinical.drugs import drug_rows, treatment_rows
+from pipeline.hidden import Hidden
 from pipeline.oqs.answers import results as results_of
-from pipeline.oqs.records import BulkEligibilityRecord, EligibilityRecord, Record
+from pipeline.oqs.records import BulkEligibilityRecord, CheckupRecord, EligibilityRecord, MedicationRecord, Record
 from pipeline.results import ResultDetail
 
 SCHEMA: Final = 1
@@ -64,8 +67,14 @@ def part_of(record: Record, number: int) -> dict[str, Any]:
     """Dump what a record says of one result, absent fields left out.
 
     Of an eligibility answer: its header, the fields of the person, and `result`, the one insurance meant; never
-    another person's. Of anything else, and where the answer holds no such result: the whole record.
+    another person's. Of anything else, and where the answer holds no such result: the whole record; of a medication
+    or checkup answer also its rows (`drugs` and `treatments`, or `checkup_items`).
     """
+    if isinstance(record, MedicationRecord):
+        rows = {"drugs": _rows(drug_rows(record)), "treatments": _rows(treatment_rows(record))}
+        return {**_dump(record), **rows}
+    if isinstance(record, CheckupRecord):
+        return {**_dump(record), "checkup_items": _rows(checkup_rows(record))}
     if isinstance(record, EligibilityRecord):
         return _eligibility(record, number)
     if isinstance(record, BulkEligibilityRecord):
@@ -97,6 +106,10 @@ def _unit(record: BulkEligibilityRecord, number: int) -> dict[str, Any]:
     if person.unit is not None:
         own |= _dump(record.units[person.unit], leave_out={"results"})
     return own if chosen is None else {**own, "result": _dump(chosen)}
+
+
+def _rows(rows: Sequence[Hidden]) -> list[dict[str, Any]]:
+    return [row.model_dump(mode="json", exclude_none=True) for row in rows]
 
 
 def _dump(model: Any, leave_out: Sequence[str] | set[str] = ()) -> dict[str, Any]:

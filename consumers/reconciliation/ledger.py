@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, update
 
+from consumers.reconciliation.clinical import forget_answers, note_answers
 from consumers.reconciliation.decision import Decided
 from pipeline.contents import result_context
 from pipeline.custody import FileOutcome, Receipt
@@ -106,10 +107,12 @@ class Ledger:
         """Write everything decided for a batch, in few statements."""
         rows = [row for write in writes if isinstance(write, WriteResults) for row in self._rows(write, now)]
         upsert(connection, results, rows, _COLUMNS)
+        note_answers(connection, sorted({row["file_id"] for row in rows}))
         finished = [write for write in writes if isinstance(write, Finish)]
         insert_new(connection, receipts, [_receipt(write.file_id, now) for write in finished])
         for finish in finished:
             _finish_file(connection, finish, now)
+        forget_answers(connection, [finish.file_id for finish in finished if finish.is_foreign])
         for over in [write for write in writes if isinstance(write, RemoveResults) and write.numbers]:
             connection.execute(
                 delete(results).where(results.c.file_id == over.file_id, results.c.result.in_(over.numbers))

@@ -149,8 +149,22 @@ def _looking(command: "_Command", common: ArgumentParser) -> None:
     listing = consents.add_parser("list", parents=[common])
     _filters(listing)
     listing.add_argument("--all", action="store_true", help="every answer, not only the one that stands")
+    _clinical(command("clinical", "medication and checkups of one patient, for who may see them"), common)
     requests = _group(command("requests", "inquiries to the service"))
     _filters(requests.add_parser("list", parents=[common]))
+
+
+def _clinical(command: ArgumentParser, common: ArgumentParser) -> None:
+    actions = _group(command)
+    for name, does in (("list", "the answers that are here"), ("show", "what they say together")):
+        action = actions.add_parser(name, parents=[common], help=does)
+        action.add_argument("patient_id", type=_said, metavar="PATIENT_ID")
+        action.add_argument("--kind", choices=["medication", "checkup"], help="default: what you may see")
+        action.add_argument("--clinic", help="needed where there are several")
+        if name == "show":
+            action.add_argument("--since", metavar="DAY", help="YYYY-MM or YYYY-MM-DD")
+        else:
+            action.set_defaults(since=None)
 
 
 def _reparse(action: ArgumentParser) -> None:

@@ -28,6 +28,7 @@ _WITH_SETTINGS = {
     "patients": "pipeline.cli.patients:patients",
     "consents": "pipeline.cli.ledger:consents",
     "requests": "pipeline.cli.ledger:requests",
+    "clinical": "pipeline.cli.clinical:clinical",
     "parked": "pipeline.cli.parked:parked",
     "hold": "pipeline.cli.hold:hold",
     "keys": "pipeline.cli.keys:keys",

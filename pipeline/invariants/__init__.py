@@ -1,4 +1,4 @@
-"""What must always be true? I1 to I16, each by one question; safe on a live system.
+"""What must always be true? I1 to I17, each by one question; safe on a live system.
 
 `verify` asks the store alone, in one reading transaction. Folders, inbox and broker are asked by the command line,
 which joins what they show; the rest of what is said of one invariant is joined here.
@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pipeline import access, certificates
-from pipeline.invariants import asking, custody, repetition, seals, waiting
+from pipeline.invariants import asking, clinical, custody, repetition, seals, waiting
 from pipeline.invariants.finding import Finding, broken, joined, lasting
 from pipeline.keyring import Keyring
 
@@ -31,6 +31,7 @@ def verify(
 def _store(connection: Connection, keyring: Keyring, now: datetime, limit: timedelta) -> Iterator[Finding]:
     yield from custody.findings(connection)
     yield from asking.findings(connection)
+    yield from clinical.findings(connection)
     yield seals.finding(connection, keyring)
     yield from waiting.findings(connection, now, limit)
     yield from repetition.findings(connection)

@@ -6,9 +6,10 @@ are `Moment`: aware UTC. Design section 6.
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
+from pipeline.storage.clinical_tables import clinical_answers
 from pipeline.storage.columns import Moment, identifier, metadata
 
-__all__ = ["metadata"]
+__all__ = ["clinical_answers", "metadata"]
 
 files = Table(
     "files",

@@ -59,7 +59,7 @@ def broken(made: Site, capsys: pytest.CaptureFixture[str], *words: str) -> dict[
     capsys.readouterr()
     code = main(["verify", *words, "--json", "-c", str(made.config)])
     found = json.loads(capsys.readouterr().out)["invariants"]
-    assert [row["invariant"] for row in found] == [f"I{number}" for number in range(1, 17)]
+    assert [row["invariant"] for row in found] == [f"I{number}" for number in range(1, 18)]
     assert all(row["says"] for row in found)
     named = {row["invariant"]: row["broken"] for row in found if not row["held"]}
     assert code == (1 if named else 0)

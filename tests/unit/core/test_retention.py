@@ -17,7 +17,7 @@ from pipeline.events import EdgeReported
 from pipeline.keyring import EpochKey, Keyring
 from pipeline.sealing import KeyClass, Opener, UnsealError, recipient_of
 from pipeline.settings import KeysSettings, RetentionSettings
-from pipeline.storage.schema import access_log, copies, decisions, edges, files, parked, results
+from pipeline.storage.schema import access_log, clinical_answers, copies, decisions, edges, files, parked, results
 from tests.support.centre import Centre, make_keyring, make_settings, make_store
 from tests.support.retained import CONTENT, MAY, NAME, RESULT, add, copy_id, file_id, row_of
 
@@ -65,6 +65,16 @@ def test_a_result_ends_with_its_own_class_and_leaves_its_verdict(centre: Centre)
     assert (result["sealed_result"], result["person_hash"], result["verdicts"]) == (b"", None, "new_patient")
     assert row_of(centre, decisions)["sealed_reason"] == b""
     assert row_of(centre, files)["sealed_original"] != b""
+
+
+def test_with_its_content_a_clinical_answer_is_no_longer_of_anybody(centre: Centre) -> None:
+    add(centre, 1, key_class=KeyClass.CLINICAL)
+    add(centre, 2, at=datetime(2026, 6, 2, tzinfo=UTC), key_class=KeyClass.CLINICAL)
+    for number in (1, 2):
+        own = {"file_id": file_id(number), "clinic": "c1", "kind": "medication", "form": "data"}
+        centre.insert(clinical_answers, **own, person_hash="p", patient_hash="q", month="202604")
+    end(centre, KeyClass.CLINICAL)
+    assert [row["file_id"] for row in centre.rows(clinical_answers)] == [file_id(2)]
 
 
 def test_only_the_class_the_month_and_the_clinic_that_were_named_end(centre: Centre) -> None:

@@ -57,6 +57,34 @@ def test_the_environment_overrides_and_secrets_come_from_files(tmp_path: Path) -
     assert "CANARY" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("written", "medication", "checkup"),
+    [
+        ("", ("data", "pdf"), ("data", "pdf")),
+        ("clinical = true", ("data", "pdf"), ("data", "pdf")),
+        ("clinical = false", (), ()),
+        ('clinical = { medication = ["data"], checkup = false }', ("data",), ()),
+        ('clinical = { checkup = ["pdf"] }', ("data", "pdf"), ("pdf",)),
+    ],
+)
+def test_a_chart_says_which_clinical_information_it_wants_in_which_form(
+    tmp_path: Path, written: str, medication: tuple[str, ...], checkup: tuple[str, ...]
+) -> None:
+    text = configuration().replace('inbox = "chart/inbox"', f'inbox = "chart/inbox"\n{written}')
+    chart = load(write(tmp_path, text), {}).clinics[0].chart
+    assert chart is not None
+    assert (chart.clinical.medication, chart.clinical.checkup) == (medication, checkup)
+    assert bool(chart.clinical) == bool(medication or checkup)
+
+
+def test_an_unknown_form_of_clinical_information_is_refused(tmp_path: Path) -> None:
+    text = configuration().replace(
+        'inbox = "chart/inbox"', 'inbox = "chart/inbox"\nclinical = { medication = ["fax"] }'
+    )
+    with pytest.raises(SettingsError, match="medication"):
+        load(write(tmp_path, text), {})
+
+
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="onshi init"):
         load(tmp_path / "onshi.toml", {})

@@ -88,6 +88,61 @@ def test_a_medication_answer_goes_as_one_record(clinic: ForwardingClinic) -> Non
     assert clinic.opened(outcome).record["results"][0]["record"]["schema_kind"] == "medication"
 
 
+def test_a_medication_answer_goes_with_its_drugs_and_treatments(clinic: ForwardingClinic) -> None:
+    file_id = clinic.add_file(1, RES / "YZKsiquc01res_202605120031.xml")
+    (outcome,) = clinic.handle(reconciled(file_id))
+    record = clinic.opened(outcome).record["results"][0]["record"]
+    assert [(row["source"], row.get("duplicate_of")) for row in record["drugs"]] == [
+        *[("receipt", None)] * 3,
+        ("dispensed", None),
+        ("prescribed", 3),
+    ]
+    assert [row["name"] for row in record["treatments"]] == ["見本血液検査", "見本手術"]
+    assert {"months", "prescribed", "dispensed", "header"} <= record.keys()
+
+
+def test_a_checkup_answer_goes_with_its_items(clinic: ForwardingClinic) -> None:
+    file_id = clinic.add_file(1, RES / "TKKsiquc01res_202605120032.xml")
+    (outcome,) = clinic.handle(reconciled(file_id))
+    record = clinic.opened(outcome).record["results"][0]["record"]
+    assert len(record["checkup_items"]) == sum(len(checkup["items"]) for checkup in record["checkups"]) == 10
+    assert record["checkup_items"][0]["number"] == "138"
+
+
+@pytest.mark.parametrize(
+    ("clinical", "sample", "suffix", "is_given"),
+    [
+        (True, "YZKsiquc01res_202605120031", ".xml", True),
+        ({"medication": ["data"]}, "YZKsiquc01res_202605120031", ".xml", True),
+        ({"medication": ["pdf"]}, "YZKsiquc01res_202605120031", ".xml", False),
+        ({"medication": ["pdf"]}, "YZKsiquc01res_202605120031", ".pdf", True),
+        ({"medication": ["data"]}, "YZKsiquc01res_202605120031", ".pdf", False),
+        ({"medication": []}, "YZKsiquc01res_202605120031", ".xml", False),
+        ({"medication": False}, "YZKsiquc01res_202605120031", ".pdf", False),
+        ({"medication": []}, "TKKsiquc01res_202605120032", ".xml", True),
+        ({"checkup": ["pdf"]}, "TKKsiquc01res_202605120032", ".xml", False),
+        ({"checkup": []}, "TKKsiquc01res_202605120032", ".pdf", False),
+        # Why there is no PDF is told by a message.
+        ({"medication": ["pdf"]}, "YZKsiquc01res_202605120033", ".xml", True),
+        ({"medication": []}, "YZKsiquc01res_202605120033", ".xml", False),
+    ],
+)
+def test_a_chart_is_given_each_kind_in_the_forms_it_wants(  # noqa: PLR0917 - a table
+    tmp_path: Path,
+    store: Store,
+    clinical: object,
+    sample: str,
+    suffix: str,
+    is_given: bool,  # noqa: FBT001 - a table
+) -> None:
+    clinic = ForwardingClinic(tmp_path, store, clinical=clinical)
+    file_id = clinic.add_file(1, RES / f"{sample}.xml")
+    clinic.set_file(file_id, suffix=suffix)
+    (outcome,) = clinic.handle(reconciled(file_id))
+    assert (outcome.result, bool(outcome.events)) == (("wanted", True) if is_given else ("not_wanted", False))
+    assert clinic.outcome(file_id) == ("pending" if is_given else "delivered")
+
+
 def test_a_chart_that_is_not_given_clinical_data_ends_the_file_at_once(tmp_path: Path, store: Store) -> None:
     clinic = ForwardingClinic(tmp_path, store, clinical=False)
     file_id = clinic.add_file(1, RES / "YZKsiquc01res_202605120031.xml")

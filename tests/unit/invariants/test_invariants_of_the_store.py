@@ -79,7 +79,7 @@ def names(found: list[Finding]) -> list[str]:
 def test_after_a_whole_run_every_invariant_is_held(finished: Line) -> None:
     found = look(finished)
     assert {finding.name: finding.broken for finding in found if finding.broken} == {}
-    assert [f.name for f in found] == [f"I{number}" for number in range(1, 17) if number != 8]
+    assert [f.name for f in found] == [f"I{number}" for number in range(1, 18) if number != 8]
 
 
 def _set(table: Any, where: Any = None, **values: object) -> Damage:
@@ -224,6 +224,11 @@ DAMAGES: list[tuple[str, Damage, list[str]]] = [
     ("an-access-was-edited", _set(t.access_log, None, staff="other"), ["I15"]),
     ("a-result-ahead-of-its-file", _result_ahead, ["I16"]),
     ("a-result-of-another-time", _older_result, ["I16"]),
+    ("an-answer-of-another-patient", _set(t.clinical_answers, None, patient_hash="x" * 64), ["I17"]),
+    ("an-answer-without-its-file", lambda c, _: _answer_alone(c), ["I17"]),
+    ("an-answer-of-another-clinic", _set(t.clinical_answers, None, clinic="c2"), ["I17"]),
+    ("an-answer-whose-content-has-ended", lambda c, _: _end_of_content(c), ["I17"]),
+    ("another-persons-answer-is-shown", lambda c, _: _show_foreign(c), ["I17"]),
 ]
 
 
@@ -231,6 +236,27 @@ def _drop_file(connection: Connection) -> None:
     """Of the file whose absence nothing else tells: no result, no delivery."""
     file = _first(connection, t.files, t.files.c.outcome == "not_due")
     connection.execute(delete(t.files).where(t.files.c.file_id == file.file_id))
+
+
+def test_an_answer_that_was_discarded_on_its_way_to_the_chart_is_still_its_patients(finished: Line) -> None:
+    found = look(finished, _set(t.files, None, outcome="rejected", reason="discarded"))
+    assert "I17" not in names(found)
+
+
+def _answer_alone(connection: Connection) -> None:
+    row = {"file_id": "none", "clinic": "c1", "kind": "medication", "form": "data"}
+    connection.execute(insert(t.clinical_answers).values(row))
+
+
+def _end_of_content(connection: Connection) -> None:
+    answer = _first(connection, t.clinical_answers)
+    connection.execute(update(t.files).where(t.files.c.file_id == answer.file_id).values(sealed_record=None))
+
+
+def _show_foreign(connection: Connection) -> None:
+    answer = _first(connection, t.clinical_answers)
+    refused = {"outcome": "rejected", "reason": "foreign_answer"}
+    connection.execute(update(t.files).where(t.files.c.file_id == answer.file_id).values(refused))
 
 
 def _drop_original(connection: Connection) -> None:

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from consumers.reconciliation.review import Decision, confirm
-from pipeline.storage.schema import patients, results
+from pipeline import clinical_rows
+from pipeline.clinical_rows import Clinical
+from pipeline.oqs.names import MessageKind
+from pipeline.storage.schema import clinical_answers, patients, requests, results
 from tests.unit.reconciliation.desk import BASE, NOW, Desk, face, medication
 from tests.unit.reconciliation.people import row
 
@@ -41,3 +44,10 @@ def test_a_day_of_lists_results_and_decisions(centre_desk: Desk) -> None:
         confirm(connection, desk.centre.keyring, waiting.file_id, Decision("s1", "known", NOW), "3")
     assert desk.detail(waiting).patient_id == "3"
     assert len(desk.centre.rows(results)) == 1
+    history = desk.file("c", medication(), kind=MessageKind.MEDICATION, correlation=BASE)
+    desk.handle(history)
+    (entered,) = desk.centre.rows(clinical_answers)
+    assert (entered["file_id"], entered["request_id"]) == (history.file_id, desk.centre.row(requests)["request_id"])
+    with desk.centre.store.reading() as connection:
+        found = clinical_rows.answers_of(connection, "c1", entered["patient_hash"], tuple(Clinical))
+    assert [answer.file_id for answer in found] == [history.file_id]
