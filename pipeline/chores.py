@@ -4,18 +4,20 @@ said again, what was parked, what is to be replayed.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from pipeline import backlog, outbox, parking
+from pipeline import backlog, edge_reports, outbox, parking
+from pipeline.answers import answers
 from pipeline.backlog import Backlog
-from pipeline.broker.port import Broker, Publisher, Subscription
+from pipeline.broker.port import Broker, Delivery, Publisher, Subscription
 from pipeline.clock import Clock, ClockWatch
 from pipeline.consumer import Consumer
-from pipeline.envelope import WireEvent, pack
+from pipeline.envelope import Envelope, UnreadableMessageError, WireEvent, pack, read
 from pipeline.errors import AwayError
 from pipeline.metrics import REPEATED
 from pipeline.sending import publish
@@ -72,6 +74,10 @@ class Chores:
             self._sent = marked + self._sent
             raise
 
+    def is_clock_in_doubt(self, connection: Connection, now: datetime) -> bool:
+        """Say whether our own clock was set lately, or most edges place us in their past."""
+        return not self._watch.is_reliable() or edge_reports.doubts_centre(connection, now)
+
     def turn(self) -> None:
         """Do what is due; returns at once when nothing is."""
         if time.monotonic() - self._last < EVERY_SECONDS:
@@ -100,8 +106,12 @@ class Chores:
     def _drain_lot(self) -> None:
         assert self._lot is not None
         while deliveries := self._lot.receive(50, timedelta(0)):
+            now = self._clock.now()
             with self._store.transaction() as connection:
-                parking.keep(connection, self._role, deliveries, self._clock.now())
+                parking.keep(connection, self._role, deliveries, now)
+            if told := answers(_readable(deliveries), now):
+                assert self._publisher is not None
+                publish(self._publisher, pack(told))
             self._lot.ack(deliveries)
 
     def _replay(self) -> None:
@@ -155,3 +165,9 @@ class Chores:
             assert self._publisher is not None
             publish(self._publisher, pack(events))
             self.sent([event.id for event in events])
+
+
+def _readable(deliveries: Sequence[Delivery]) -> Iterator[Envelope]:
+    for delivery in deliveries:
+        with suppress(UnreadableMessageError):
+            yield from read(delivery)

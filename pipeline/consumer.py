@@ -31,6 +31,10 @@ class Consumer(ABC, Generic[P, F]):
     needs_clock: ClassVar[bool] = False
     """Whether `due` waits while the clock cannot be believed."""
 
+    clock_reasons: ClassVar[frozenset[str]] = frozenset()
+    """Reasons to park that a wrong clock gives, not a bad release: they do not count towards the fuse, and while our
+    own clock is in doubt the consumer waits instead of parking."""
+
     @abstractmethod
     def prepare(self, envelope: Envelope) -> P:
         """Open seals, parse, compute hashes: everything that needs no fact of the store.

@@ -77,6 +77,10 @@ def file_context(file_id: str) -> str:
     return f"file:{file_id}"
 
 
+def orphan_context(name: str) -> str:
+    return f"orphan:{name}"
+
+
 def record_context(file_id: str) -> str:
     return f"record:{file_id}"
 

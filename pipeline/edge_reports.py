@@ -65,6 +65,22 @@ def read(connection: Connection) -> dict[Edge, EdgeState]:
     return states
 
 
+def doubts_centre(connection: Connection, now: datetime) -> bool:
+    """Say whether most of the edges that were heard lately place us in their past, or have lost trust in their clock.
+
+    One edge whose clock is ahead is that edge's affair; when most of them are, it is ours.
+    """
+    columns = (edges.c.last_seen, edges.c.clock_offset_seconds, edges.c.report.contains('"clock_reliable":false'))
+    heard, doubting = 0, 0
+    for last_seen, offset_seconds, is_in_doubt in connection.execute(select(*columns)):
+        offset = timedelta(seconds=float(offset_seconds or 0))
+        # When its report arrived, by the clock that we have now.
+        if -DRIFT_LIMIT <= now - (last_seen - offset) < SILENT_AFTER:
+            heard += 1
+            doubting += bool(is_in_doubt) or offset > DRIFT_LIMIT
+    return 2 * doubting > heard
+
+
 def takes_orders(edge: Edge, states: dict[Edge, EdgeState], now: datetime) -> bool:
     """Say whether an order that depends on time may go there now."""
     state = states.get(edge)

@@ -16,6 +16,10 @@ class AwayError(TransientError):
     """The store or the broker is away: the consumer pauses and probes, and burns no attempt."""
 
 
+class ClockInDoubtError(AwayError):
+    """What was to be judged depends on a clock that cannot be believed now; waits like for a store that is away."""
+
+
 class PermanentError(OnshiError):
     """Will never succeed: parked at once. `reason` is a stable lower-case word for grouping."""
 

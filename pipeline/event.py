@@ -28,6 +28,8 @@ class Event(BaseModel):
     verb: ClassVar[str]
     major: ClassVar[int] = 1
     exchange: ClassVar[Exchange]
+    is_evidence: ClassVar[bool] = False
+    """Whether an edge says it again until the centre answers with `evidence.stored`."""
     batched: ClassVar[bool] = False
     """Whether up to 100 of one routing key travel in one message, each with an id of its own."""
 

@@ -32,6 +32,7 @@ class FileRefused(CopyEvent):
     """A copy lies there that is not taken; it stays untouched. `sealed_name` is for people."""
 
     subject, verb, exchange = "file", "refused", Exchange.INTAKE
+    is_evidence = True
     reason: str
     size: int
     sealed_name: bytes
@@ -42,6 +43,7 @@ class FileErased(CopyEvent):
     """The evidence for one certificate. `level` is what was reached, never more (L0 removed, L1 overwritten)."""
 
     subject, verb, exchange, batched = "file", "erased", Exchange.INTAKE, True
+    is_evidence = True
     level: str
     method: str
     mac: str
@@ -63,6 +65,7 @@ class FileVanished(CopyEvent):
     """A copy is gone that we did not erase: another program removed it."""
 
     subject, verb, exchange, batched = "file", "vanished", Exchange.INTAKE, True
+    is_evidence = True
     noticed_at: datetime
 
 
@@ -73,6 +76,7 @@ class ErasureFailed(CopyEvent):
     """
 
     subject, verb, exchange = "erasure", "failed", Exchange.INTAKE
+    is_evidence = True
     reason: str
     failed_at: datetime
 
@@ -85,6 +89,7 @@ class HoldKept(CopyEvent):
     """The edge will not erase this copy while the hold stands."""
 
     subject, verb, exchange = "hold", "kept", Exchange.INTAKE
+    is_evidence = True
     hold_id: str
 
     @property
@@ -101,6 +106,7 @@ class HoldMissed(HoldKept):
 class RequestEvent(Event):
     """About one request of ours to the service."""
 
+    is_evidence = True
     request_id: str
 
     @property
@@ -145,6 +151,14 @@ class EdgeReported(Event):
     free_bytes: int
     clock_reliable: bool
     spool_bytes: int = 0
+    spool_segments: int = 0
+    spool_files: int = 0
+    spool_oldest_at: datetime | None = None
+    """When the oldest file that the spool still holds was captured."""
+    spool_until: datetime | None = None
+    """When the next segment may go; none while the centre does not have all of any."""
+    ballast_bytes: int = 0
+    """Room kept for a full disk; 0: it is spent, or none is kept."""
     faults: tuple[str, ...] = ()
     """What is wrong now, as stable words: share_away, disk_full, permission, clock, chart_away, patients_invalid."""
 
@@ -197,6 +211,17 @@ class FileStored(CopyEvent):
 
     subject, verb, exchange, batched = "file", "stored", Exchange.EVENTS, True
     stored_at: datetime
+
+
+class EvidenceStored(Event):
+    """Order to the terminal: the centre has this evidence; say it no more."""
+
+    subject, verb, exchange, batched = "evidence", "stored", Exchange.EVENTS, True
+    evidence_id: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.evidence_id,)
 
 
 class FileReparse(FileEvent):
@@ -272,6 +297,7 @@ class RequestPlace(RequestEvent):
     """Order: place this request file. `sealed` holds a `SealedFile`; nothing is placed at or after `until`."""
 
     subject, verb, exchange = "request", "place", Exchange.EVENTS
+    is_evidence = False
     sealed: bytes
     until: datetime
     window_until: datetime | None = None
@@ -350,6 +376,7 @@ EVENTS: tuple[type[Event], ...] = (
     DeliveryDone,
     DeliveryRefused,
     FileStored,
+    EvidenceStored,
     FileReparse,
     RecordParsed,
     RecordReconciled,

@@ -18,7 +18,7 @@ from pipeline.custody import Custody
 from pipeline.errors import PermanentError
 from pipeline.events import derive_id
 from pipeline.keyring import Keyring
-from pipeline.sealing import KeyClass, Sealer
+from pipeline.sealing import KeyClass, Opener, Sealer, UnsealError
 from pipeline.storage.schema import copies, files, hold_answers, holds
 
 
@@ -73,8 +73,7 @@ def add(connection: Connection, keyring: Keyring, *, file_id: str, reason: str, 
     if clinic is None:
         raise HoldError("unknown_file")
     hold_id = derive_id("hold", file_id, staff, now.isoformat())
-    public = keyring.epoch_key(clinic, KeyClass.STANDING, now)
-    sealed = Sealer().seal(public, clinic, reason_context(hold_id), json.dumps({"reason": reason}).encode())
+    sealed = _sealed(keyring, clinic, hold_id, reason, now)
     initial = HoldState.ASKED if _live(connection, file_id) else HoldState.MISSED
     connection.execute(
         holds.insert().values(
@@ -90,24 +89,51 @@ def add(connection: Connection, keyring: Keyring, *, file_id: str, reason: str, 
     return hold_id
 
 
-def remove(connection: Connection, *, file_id: str, staff: str, now: datetime) -> int:
+def remove(connection: Connection, keyring: Keyring, *, file_id: str, reason: str, staff: str, now: datetime) -> int:
     """Release every hold on a file; deletion tells its terminals within a second. Returns how many there were.
 
     Raises:
         HoldError: there is none.
     """
     where = (holds.c.file_id == file_id) & holds.c.state.in_(ACTIVE)
-    values = {"state": HoldState.RELEASED.value, "released_at": now, "released_by": staff, "ordered_until": None}
-    count = connection.execute(update(holds).where(where).values(**values)).rowcount
-    if not count:
+    rows = connection.execute(select(holds.c.hold_id, holds.c.clinic).where(where).with_for_update()).all()
+    if not rows:
         raise HoldError("no_hold")
-    return count
+    for row in rows:
+        connection.execute(
+            update(holds)
+            .where(holds.c.hold_id == row.hold_id)
+            .values(
+                state=HoldState.RELEASED.value,
+                released_at=now,
+                released_by=staff,
+                ordered_until=None,
+                sealed_release_reason=_sealed(keyring, row.clinic, row.hold_id, reason, now),
+            )
+        )
+    return len(rows)
+
+
+def _sealed(keyring: Keyring, clinic: str, hold_id: str, reason: str, now: datetime) -> bytes:
+    public = keyring.epoch_key(clinic, KeyClass.STANDING, now)
+    return Sealer().seal(public, clinic, reason_context(hold_id), json.dumps({"reason": reason}).encode())
+
+
+def open_reason(opener: Opener, clinic: str, hold_id: str, sealed: bytes | None) -> str | None:
+    """Open why a hold was set or released; None where nothing was said or its key is gone."""
+    if sealed is None:
+        return None
+    try:
+        return str(json.loads(opener.open(clinic, reason_context(hold_id), sealed))["reason"])
+    except (UnsealError, ValueError, KeyError):
+        return None
 
 
 def listing(connection: Connection, *, with_released: bool = False) -> list[dict[str, Any]]:
-    """List holds, newest first, without their reasons."""
+    """List holds, newest first, with their reasons sealed."""
     columns = (holds.c.hold_id, holds.c.file_id, holds.c.clinic, holds.c.state, holds.c.staff, holds.c.set_at)
-    query = select(*columns, holds.c.released_at, holds.c.released_by).order_by(holds.c.set_at.desc())
+    released = (holds.c.released_at, holds.c.released_by, holds.c.sealed_reason, holds.c.sealed_release_reason)
+    query = select(*columns, *released).order_by(holds.c.set_at.desc())
     if not with_released:
         query = query.where(holds.c.state.in_(ACTIVE))
     return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - the public way to a row's names

@@ -65,6 +65,12 @@ PARKED_HELD = Gauge(
 OLDEST_OPEN = Gauge(
     "onshi_oldest_open_seconds", "Age of the oldest file without an outcome.", ["clinic"], registry=REGISTRY
 )
+BALLAST = Gauge(
+    "onshi_ballast_bytes",
+    "Room kept for finishing what is in hand when the disk is full; 0: it is spent.",
+    ["place"],
+    registry=REGISTRY,
+)
 CHART_BACKLOG = Gauge(
     "onshi_chart_backlog_files", "Files that a chart wants and has not taken yet.", ["clinic"], registry=REGISTRY
 )

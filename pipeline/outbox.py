@@ -6,11 +6,12 @@ left. Rows of a file that is not final are published again at intervals, so that
 
 import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, delete, exists, or_, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, or_, select, update
 
+from pipeline import budget
 from pipeline.clock import DRIFT_LIMIT
 from pipeline.custody import FileOutcome
 from pipeline.envelope import Envelope, WireEvent, enclose, write
@@ -79,18 +80,24 @@ def add(
     return written
 
 
-def of_causes(connection: Connection, role: Role, causes: Sequence[str]) -> list[WireEvent]:
-    """Find what these events led to, to publish it again before they are acknowledged."""
+def of_causes(connection: Connection, role: Role, causes: Sequence[str], *, is_alone: bool) -> list[WireEvent]:
+    """Find what these events led to, to publish it again before they are acknowledged.
+
+    Raises:
+        TooHeavyError: it is too much at once, and they do not come from a batch of one.
+    """
     if not causes:
         return []
-    query = select(outbox).where(outbox.c.consumer == role.value, outbox.c.cause.in_(causes)).order_by(outbox.c.number)
-    return [_wire(row) for row in connection.execute(query)]
+    wanted = (outbox.c.consumer == role.value) & outbox.c.cause.in_(causes)
+    if not is_alone:
+        budget.check(list(connection.scalars(select(func.length(outbox.c.body)).where(wanted))))
+    return [_wire(row) for row in connection.execute(select(outbox).where(wanted).order_by(outbox.c.number))]
 
 
 def claim_unsent(connection: Connection, now: datetime, most: int = 500) -> list[WireEvent]:
     """Claim rows that nobody has sent, oldest first; who claims them and dies leaves them to be claimed again."""
     query = (
-        select(outbox)
+        select(outbox.c.event_id, func.length(outbox.c.body))
         .where(
             outbox.c.sent_at.is_(None), or_(outbox.c.left_at < now - LEFT_AFTER, outbox.c.left_at > now + DRIFT_LIMIT)
         )
@@ -98,11 +105,17 @@ def claim_unsent(connection: Connection, now: datetime, most: int = 500) -> list
         .limit(most)
         .with_for_update(skip_locked=True)
     )
-    rows = connection.execute(query).all()
-    if rows:
-        claimed = outbox.c.event_id.in_([row.event_id for row in rows])
-        connection.execute(update(outbox).where(claimed).values(left_at=now))
-    return [_wire(row) for row in rows]
+    claimed = list(budget.fitting((row[0], row[1]) for row in connection.execute(query).all()))
+    if claimed:
+        connection.execute(update(outbox).where(outbox.c.event_id.in_(claimed)).values(left_at=now))
+    return _read(connection, claimed)
+
+
+def _read(connection: Connection, event_ids: Collection[str]) -> list[WireEvent]:
+    if not event_ids:
+        return []
+    query = select(outbox).where(outbox.c.event_id.in_(event_ids)).order_by(outbox.c.number)
+    return [_wire(row) for row in connection.execute(query)]
 
 
 def to_repeat(
@@ -111,20 +124,18 @@ def to_repeat(
     """Claim this role's rows whose file is still open and whose repetition is due, and set the next one."""
     is_due = or_(outbox.c.again_at <= now, outbox.c.again_at > now + (LATER + 1) * repeat_after)
     due = (outbox.c.consumer == role.value) & is_due & outbox.c.sent_at.is_not(None)
-    rows = connection.execute(select(outbox).where(due).limit(most).with_for_update(skip_locked=True)).all()
+    query = select(outbox.c.event_id, outbox.c.correlation, func.length(outbox.c.body)).where(due).limit(most)
+    found = connection.execute(query.with_for_update(skip_locked=True)).all()
+    rows = list(budget.fitting((row, row[2]) for row in found))
     if not rows:
         return []
     about = files.c.file_id.in_({row.correlation for row in rows})
     still_open = set(connection.scalars(select(files.c.file_id).where(about, _IS_OPEN)))
-    again = [row for row in rows if row.correlation in still_open]
+    again = [row.event_id for row in rows if row.correlation in still_open]
     over = [row.event_id for row in rows if row.correlation not in still_open]
     connection.execute(update(outbox).where(outbox.c.event_id.in_(over)).values(again_at=None))
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.event_id.in_([row.event_id for row in again]))
-        .values(again_at=now + LATER * repeat_after)
-    )
-    return [_wire(row) for row in again]
+    connection.execute(update(outbox).where(outbox.c.event_id.in_(again)).values(again_at=now + LATER * repeat_after))
+    return _read(connection, again)
 
 
 def mark_sent(connection: Connection, event_ids: Sequence[str], now: datetime) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from pipeline import budget
 from pipeline.broker.port import Delivery, OutMessage
 from pipeline.custody import FileOutcome, Receipt
 from pipeline.envelope import ATTEMPT_HEADER, UnreadableMessageError, read
@@ -63,7 +64,9 @@ def _about(delivery: Delivery) -> tuple[str, str | None, str | None, str]:
 def replays(connection: Connection, role: Role, most: int = 100) -> dict[str, OutMessage]:
     """Find what somebody wants replayed, by parked id; the messages go to this consumer's own queue only."""
     wanted = (parked.c.consumer == role.value) & (parked.c.state == "replaying")
-    rows = connection.execute(select(parked).where(wanted).order_by(parked.c.parked_at).limit(most))
+    query = select(parked.c.parked_id, func.length(parked.c.body)).where(wanted).order_by(parked.c.parked_at)
+    fitting = list(budget.fitting((name, size) for name, size in connection.execute(query.limit(most)).all()))
+    rows = connection.execute(select(parked).where(parked.c.parked_id.in_(fitting)).order_by(parked.c.parked_at))
     return {row.parked_id: _replay(role, row) for row in rows}
 
 

@@ -9,7 +9,7 @@ Design section 5.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,12 +18,14 @@ from sqlalchemy import Connection, insert, select
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from pipeline import outbox
+from pipeline.answers import answers
 from pipeline.broker.port import Broker, Delivery, OutMessage, Publisher, Subscription
+from pipeline.budget import TooHeavyError
 from pipeline.chores import Chores
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
 from pipeline.envelope import ATTEMPT_HEADER, Envelope, UnreadableMessageError, WireEvent, pack, read, write
-from pipeline.errors import AwayError, PermanentError, TransientError
+from pipeline.errors import AwayError, ClockInDoubtError, PermanentError, TransientError
 from pipeline.fuse import Fuse
 from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, FUSE, MESSAGES, PARKED, PAUSED, RETRIES
 from pipeline.parking import REASON_HEADER, ROUTING_KEY_HEADER
@@ -238,6 +240,10 @@ class Runner:
             to_park = self._transact([(envelope, prepared) for _, envelope, prepared in group])
         except AwayError:
             raise
+        except TooHeavyError:
+            middle = len(group) // 2
+            self._work(group[:middle])
+            self._work(group[middle:])
         except Exception as error:  # noqa: BLE001 - taken apart below, so that each has its own owner
             if len(group) == 1:
                 self._work_alone(*group[0], error)
@@ -273,7 +279,7 @@ class Runner:
         with self._store.transaction() as connection:
             known = self._known(connection, [envelope.id for envelope, _ in batch])
             fresh = [(envelope, prepared) for envelope, prepared in batch if envelope.id not in known]
-            to_send = outbox.of_causes(connection, self._role, sorted(known))
+            to_send = outbox.of_causes(connection, self._role, sorted(known), is_alone=len(batch) == 1)
             results: list[tuple[Envelope, str]] = [(envelope, "known") for envelope, _ in batch if envelope.id in known]
             to_park: dict[str, str] = {}
             if fresh:
@@ -281,17 +287,23 @@ class Runner:
                 outcomes = [(envelope, self._consumer.decide(prepared, facts, now)) for envelope, prepared in fresh]
                 self._consumer.apply(connection, [outcome for _, outcome in outcomes], now)
                 to_park = {envelope.id: outcome.park for envelope, outcome in outcomes if outcome.park}
+                self._wait_for_clock(connection, to_park, now)
                 self._enter(connection, [envelope.id for envelope, _ in fresh if envelope.id not in to_park], now)
                 events = [(event, envelope) for envelope, outcome in outcomes for event in outcome.events]
                 to_send += outbox.add(connection, self._role, events, now, self._repeat_after)
                 results += [(envelope, outcome.result) for envelope, outcome in outcomes if not outcome.park]
             self._chores.mark(connection, now)
-        self._send(to_send)
+        self._send(to_send, answers((envelope for envelope, _ in batch if envelope.id not in to_park), now))
         for envelope, result in results:
             self._count(envelope, result)
         if results:
             self._fuse.passed()
         return to_park
+
+    def _wait_for_clock(self, connection: Connection, to_park: Mapping[str, str], now: datetime) -> None:
+        reasons = self._consumer.clock_reasons
+        if reasons.intersection(to_park.values()) and self._chores.is_clock_in_doubt(connection, now):
+            raise ClockInDoubtError("the clock is in doubt")
 
     def _enter(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> None:
         if event_ids:
@@ -304,11 +316,10 @@ class Runner:
         )
         return set(connection.scalars(query))
 
-    def _send(self, events: Iterable[WireEvent]) -> None:
-        events = list(events)
-        if events:
+    def _send(self, events: Sequence[WireEvent], replies: Sequence[WireEvent]) -> None:
+        if events or replies:
             assert self._publisher is not None
-            publish(self._publisher, pack(events))
+            publish(self._publisher, pack([*events, *replies]))
             self._chores.sent([event.id for event in events])
 
     # One failure
@@ -328,7 +339,8 @@ class Runner:
             unit.instead.append(_copy(message, Exchange.DEAD, self._role.value, decision.reason))
             PARKED.labels(self._role, decision.reason).inc()
             self._count(envelope, "parked", decision.reason)
-            self._fuse.parked(envelope.id)
+            if decision.reason not in self._consumer.clock_reasons:
+                self._fuse.parked(envelope.id)
             if decision.is_bug:
                 LOG.error("bug", exc_info=error, extra={"consumer": self._role, "event_id": envelope.id})
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pipeline.topology import CHART_EDGE, Edge
 
 OVERRIDABLE = ("broker", "store", "keys", "http", "edge", "centre")
+BALLAST_NAME = "ballast"
 _PATHS = ("face", "res", "req", "inbox", "patients", "archive_password_file")
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
@@ -110,6 +111,8 @@ class EdgeSettings(Table):
     size_limit_bytes: int = Field(default=8 << 20, gt=0)
     spool_days: float = Field(default=7.0, ge=0)
     report_seconds: float = Field(default=60.0, gt=0)
+    ballast_bytes: int = Field(default=16 << 20, ge=0)
+    """Room kept in the state folder of each terminal, for finishing what is in hand when the disk is full."""
     poll: bool = False
     """True for folders of another machine, whose changes send no events to this one."""
 
@@ -125,6 +128,8 @@ class CentreSettings(Table):
     request_timeout_seconds: float = Field(default=180.0, gt=0)
     republish_seconds: float = Field(default=900.0, gt=0)
     batch: int = Field(default=100, ge=1, le=1000)
+    ballast_bytes: int = Field(default=16 << 20, ge=0)
+    """The same beside an embedded broker or an SQLite store."""
 
 
 class RetentionSettings(Table):

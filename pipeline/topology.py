@@ -146,6 +146,7 @@ LISTENS: dict[Role, tuple[tuple[Exchange, str], ...]] = {
 
 TERMINAL_ORDERS = (
     "file.{clinic}.{edge}.stored.v1",
+    "evidence.{clinic}.{edge}.stored.v1",
     "erasure.{clinic}.{edge}.order.v1",
     "request.{clinic}.{edge}.place.v1",
     "hold.{clinic}.{edge}.set.v1",

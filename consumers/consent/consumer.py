@@ -49,6 +49,7 @@ _ANSWERS: Final = {
 class Consent(Consumer[Event, Facts]):
     role: ClassVar[Role] = Role.CONSENT
     needs_clock: ClassVar[bool] = True
+    clock_reasons: ClassVar[frozenset[str]] = frozenset({Unusable.IN_FUTURE.value})
     listens: ClassVar[tuple[type[Event], ...]] = (RecordParsed, RequestPlaced, RequestRefused, RequestWithdrawn)
 
     def __init__(self, settings: Settings, keyring: Keyring) -> None:

@@ -17,6 +17,7 @@ from pipeline.oqs.answers import Layer, layer_of
 from pipeline.oqs.records import Record, parse_record_json
 from pipeline.persons import person_hash
 from pipeline.sealing import KeyClass, Opener, Sealer
+from pipeline.storage import sizes
 from pipeline.storage.schema import files, requests, results
 
 
@@ -77,6 +78,7 @@ class Gatherer:
 
     def gather(self, connection: Connection, batch: Sequence[Event]) -> Facts:
         parsed = [event for event in batch if isinstance(event, RecordParsed)]
+        sizes.check(connection, {event.file_id for event in parsed}, files.c.sealed_record)
         rows = {row.file_id: row for row in connection.execute(_files_of(parsed))} if parsed else {}
         held = _requests(connection, batch, rows)
         by_base = {(row.clinic, row.base_hash): row.request_id for row in held}

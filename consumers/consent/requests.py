@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, and_, or_, select, update
 from consumers.consent.grants import Grant, Source, may_ask
 from consumers.consent.request_state import TABLE, Happening, RequestState
 from pipeline import edge_reports
+from pipeline.clock import DRIFT_LIMIT
 from pipeline.custody import FileOutcome
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.outcome import Outcome
@@ -123,7 +124,12 @@ def to_place(connection: Connection, settings: Settings, now: datetime) -> tuple
         .where(
             requests.c.state == RequestState.WANTED,
             or_(requests.c.not_before.is_(None), requests.c.not_before <= now),
-            or_(requests.c.ordered_until.is_(None), requests.c.ordered_until <= now),
+            or_(
+                requests.c.ordered_until.is_(None),
+                requests.c.ordered_until <= now,
+                # Farther ahead than a lease is long: written by a clock that was ahead.
+                requests.c.ordered_until > now + settings.lease + DRIFT_LIMIT,
+            ),
             requests.c.withdraw_at > now,
         )
         .order_by(requests.c.wanted_at)

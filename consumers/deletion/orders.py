@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, or_, select, tuple_, update
 
 from pipeline import edge_reports, holds
+from pipeline.clock import DRIFT_LIMIT
 from pipeline.custody import REQUIRED, Custody, FileOutcome
 from pipeline.events import ErasureOrder, Event, FileSettled, HoldReleased, HoldSet, derive_id
 from pipeline.holds import ACTIVE, GONE, HoldState
@@ -24,8 +25,8 @@ from pipeline.storage.schema import holds as holds_table
 from pipeline.topology import CHART_EDGE, Role
 
 MOST: Final = 500
-FARTHEST: Final = timedelta(hours=2)
-"""A pause or lease that ends later than this was written before the clock was set back."""
+FARTHEST: Final = timedelta(hours=1) + DRIFT_LIMIT
+"""A pause after a failure that ends later than this was written before the clock was set back."""
 CENTRE_PRECONDITIONS: Final = ("C3", "C5", "C6")
 
 
@@ -71,9 +72,8 @@ def _due_copies(connection: Connection, settings: Settings, now: datetime) -> Se
             copies.c.custody == Custody.STORED.value,
             *_old_enough(settings, now),
             or_(
-                copies.c.ordered_until.is_(None),
-                copies.c.ordered_until <= now,
-                copies.c.ordered_until > now + settings.lease + FARTHEST,
+                _is_over(copies.c.ordered_until, settings.lease, now) & copies.c.erasure_fault.is_(None),
+                _is_over(copies.c.ordered_until, max(settings.lease, FARTHEST), now),
             ),
             tuple_(copies.c.clinic, copies.c.terminal).in_([(edge.clinic, edge.edge) for edge in reachable]),
             or_(*(_has_receipts(outcome, roles) for outcome, roles in REQUIRED.items())),
@@ -89,6 +89,11 @@ def _due_copies(connection: Connection, settings: Settings, now: datetime) -> Se
     # Asked once more with the files' rows in hand: a hold that was being written meanwhile is seen now.
     held_now = set(connection.scalars(_held_among({row.file_id for row in rows})))
     return [row for row in rows if row.file_id not in held_now]
+
+
+def _is_over(until: ColumnElement[Any], longest: timedelta, now: datetime) -> ColumnElement[bool]:
+    """Say whether a stamp has passed. One farther ahead than it is ever set comes from a clock that was ahead."""
+    return or_(until.is_(None), until <= now, until > now + longest + DRIFT_LIMIT)
 
 
 def _old_enough(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -145,7 +150,7 @@ def hold_orders(connection: Connection, settings: Settings, now: datetime) -> li
             outcomes.append(_tell(connection, row, live, HoldReleased, now + settings.lease))
         elif found.state is not HoldState.ASKED:
             outcomes.append(Outcome(found.state.value, writes=(HoldOrdered(row.hold_id, found.state.value, None),)))
-        elif row.ordered_until is None or row.ordered_until <= now:
+        elif row.ordered_until is None or not now < row.ordered_until <= now + settings.lease + DRIFT_LIMIT:
             outcomes.append(_tell(connection, row, found.unanswered, HoldSet, now + settings.lease))
     return outcomes
 

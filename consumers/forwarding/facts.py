@@ -13,6 +13,7 @@ from pipeline.errors import PermanentError
 from pipeline.oqs.records import parse_record_json
 from pipeline.results import ResultDetail
 from pipeline.sealing import Opener
+from pipeline.storage import sizes
 from pipeline.storage.schema import deliveries, files, results
 
 
@@ -42,6 +43,7 @@ def gather_files(
 ) -> dict[str, File]:
     """Read these files, locked in the order of their ids; `opened` says whose seals to open, by id and revision."""
     wanted = sorted(set(file_ids))
+    sizes.check(connection, wanted, files.c.sealed_original, files.c.sealed_record)
     query = select(files).where(files.c.file_id.in_(wanted)).order_by(files.c.file_id).with_for_update()
     rows = {row.file_id: row for row in connection.execute(query)}
     done = _done_revisions(connection, wanted)

@@ -38,6 +38,8 @@ from pipeline.keyring import Keyring
 from pipeline.outcome import NOTHING, Outcome
 from pipeline.sealing import Opener, Sealer
 from pipeline.settings import Settings
+from pipeline.storage import sizes
+from pipeline.storage.schema import files
 from pipeline.topology import Role
 
 Prepared = RecordParsed | PreparedPart
@@ -78,6 +80,7 @@ class Reconciliation(Consumer[Prepared, Facts]):
         parts = [prepared.event for prepared in batch if isinstance(prepared, PreparedPart)]
         lists = {event.clinic: gather_lists(connection, event) for event in sorted(parts, key=lambda e: e.clinic)}
         parsed = [prepared.file_id for prepared in batch if isinstance(prepared, RecordParsed)]
+        sizes.check(connection, set(parsed), files.c.sealed_record)
         return Facts(self._gatherer.files(connection, parsed), lists)
 
     def decide(self, prepared: Prepared, facts: Facts, now: datetime) -> Outcome:

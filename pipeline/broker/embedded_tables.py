@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.broker.embedded_routing import RememberedRoutes, Routes
 from pipeline.broker.port import Delivery, OutMessage, TopologyError
+from pipeline.budget import fitting
 from pipeline.topology import Binding, ExchangeKind, ExchangeSpec, QueueSpec, Topology
 
 SCHEMA = """
@@ -138,12 +139,15 @@ class Tables:
 
     def take(self, queue: str, most: int) -> list[Delivery]:
         """Hand out the oldest. The count is on disk before anyone sees them: a killer of processes is found out."""
-        rows = self._db.execute(
+        found = self._db.execute(
             "SELECT m.seq, m.routing_key, m.message_id, m.body, m.headers, m.content_type, coalesce(a.handed_out, 0)"
             " FROM message m LEFT JOIN attempt a USING (seq)"
             " WHERE m.queue = ? AND m.dead_reason IS NULL AND coalesce(a.held, 0) = 0 ORDER BY m.seq LIMIT ?",
             (queue, most),
-        ).fetchall()
+        )
+        # Row by row: the one that is too many is read and let go.
+        rows = list(fitting((row, len(row[3])) for row in found))
+        found.close()
         if not rows:
             return []
         self._begin()

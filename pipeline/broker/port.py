@@ -84,6 +84,7 @@ class Subscription(Protocol):
     def receive(self, most: int, wait: timedelta) -> list[Delivery]:
         """Return what has arrived, at most `most`, waiting at most `wait` for the first and not at all for more.
 
+        What is returned together fits into memory (`pipeline.budget`), and so does what waits here to be taken.
         Also keeps the connection alive; with `most=0` it waits the whole `wait`.
 
         Raises:

@@ -6,7 +6,6 @@ order asked. Broker-side cancel (the queue was deleted, its node has gone) is a 
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -16,6 +15,7 @@ from pika import URLParameters
 from pika.channel import Channel
 from pika.spec import Basic, BasicProperties
 
+from pipeline.broker.arrivals import Arrivals
 from pipeline.broker.port import BrokerAwayError, Delivery, Headers
 from pipeline.broker.rabbitmq_link import Link, Ready
 from pipeline.errors import PermanentError
@@ -36,7 +36,7 @@ class RabbitSubscription:
         self._queue = queue
         self._most_held = prefetch
         self._credit = prefetch
-        self._arrived: deque[Delivery] = deque()
+        self._arrived = Arrivals()
         self._held: dict[int, None] = {}
         self._changed = threading.Condition()
         self._link = Link(parameters, self._start, self._wake)
@@ -50,7 +50,7 @@ class RabbitSubscription:
                     break
                 self._changed.wait(left)
             self._raise_if_away()
-            return [self._arrived.popleft() for _ in range(self._available(most))]
+            return self._arrived.take(self._available(most))
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         with self._changed:
@@ -74,6 +74,8 @@ class RabbitSubscription:
 
     def close(self) -> None:
         self._link.close()
+        with self._changed:
+            self._arrived.close()
 
     def _available(self, most: int) -> int:
         seen = len(self._held) - len(self._arrived)
@@ -126,7 +128,7 @@ class RabbitSubscription:
         )
         with self._changed:
             self._held[delivery.tag] = None
-            self._arrived.append(delivery)
+            self._arrived.put(delivery)
             self._changed.notify_all()
 
     def _send_acks(self, settlements: Iterable[tuple[int, bool]]) -> None:

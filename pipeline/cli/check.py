@@ -7,16 +7,19 @@ from argparse import Namespace
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from pipeline.ballast import is_spent
 from pipeline.broker.open import open_broker
-from pipeline.cli.desk import Desk
+from pipeline.cli.desk import Desk, as_text
 from pipeline.errors import OnshiError, PermanentError
 from pipeline.keyring import Keyring
 from pipeline.sealing import KeyClass
-from pipeline.settings import Chart, Settings, Terminal
+from pipeline.settings import BALLAST_NAME, Chart, Clinic, Settings, Terminal
 from pipeline.storage import open_store
-from pipeline.topology import build
+from pipeline.topology import CHART_EDGE, build
 from producers.chart.patients_csv import PatientsInvalidError, read_patients
+from producers.terminal import ballast_path, spool_holdings
 
 LEAST_FREE_BYTES = 256 << 20
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,11 +35,17 @@ def check(settings: Settings, arguments: Namespace) -> int:
         *_broker(settings),
         *_clock(),
         *_disk(settings),
+        *_ballasts(settings),
         *_staff(desk),
     ]
+    spools = list(_spools(settings))
     desk.say(
-        {"faults": faults},
-        [*(f"✗ {fault}" for fault in faults), "all is well" if not faults else f"{len(faults)} found"],
+        {"faults": faults, "spools": spools},
+        [
+            *(f"✗ {fault}" for fault in faults),
+            *(_spool_line(spool) for spool in spools),
+            "all is well" if not faults else f"{len(faults)} found",
+        ],
     )
     return 1 if faults else 0
 
@@ -142,6 +151,45 @@ def _disk(settings: Settings) -> Iterator[str]:
     free = shutil.disk_usage(settings.root).free
     if free < LEAST_FREE_BYTES:
         yield f"disk: {free >> 20} MiB free at {settings.root}, at least {LEAST_FREE_BYTES >> 20} are wanted"
+
+
+def _ballasts(settings: Settings) -> Iterator[str]:
+    places = {settings.state / BALLAST_NAME: "the centre"}
+    for clinic, terminal in _terminals(settings):
+        places[ballast_path(settings.edge.state, clinic.id, terminal.id)] = f"{clinic.id}/{terminal.id}"
+    for clinic in settings.clinics:
+        places[settings.edge.state / f"{clinic.id}.chart.ballast"] = f"{clinic.id}/{CHART_EDGE}"
+    for path, whose in places.items():
+        if is_spent(path):
+            yield f"disk: was full at {path.parent}, and the reserve of {whose} is spent; make room"
+
+
+def _spools(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Tell what could be sent again to a store that was restored."""
+    for clinic, terminal in _terminals(settings):
+        held = spool_holdings(settings.edge.state, clinic.id, terminal.id, settings.edge.spool_days)
+        if held is not None:
+            yield {
+                "clinic": clinic.id,
+                "terminal": terminal.id,
+                "segments": held.segments,
+                "files": held.files,
+                "bytes": held.size,
+                "oldest_at": held.oldest_at,
+                "until": held.until,
+            }
+
+
+def _spool_line(spool: dict[str, Any]) -> str:
+    since = f", since {as_text(spool['oldest_at'])} JST" if spool["oldest_at"] else ""
+    until = f", kept at least until {as_text(spool['until'])} JST" if spool["until"] else ""
+    where = f"{spool['clinic']}/{spool['terminal']}"
+    return f"  spool {where}: {spool['files']} files in {spool['segments']} segments{since}{until}"
+
+
+def _terminals(settings: Settings) -> Iterator[tuple[Clinic, Terminal]]:
+    for clinic in settings.clinics:
+        yield from ((clinic, terminal) for terminal in clinic.terminals)
 
 
 def _staff(desk: Desk) -> Iterator[str]:

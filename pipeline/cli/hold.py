@@ -16,6 +16,10 @@ _COLUMNS = {
     "state": "state",
     "staff": "by",
     "set_at": "set (JST)",
+    "reason": "why",
+    "released_by": "released by",
+    "released_at": "released (JST)",
+    "release_reason": "why released",
 }
 _POLL_SECONDS = 0.2
 
@@ -28,10 +32,25 @@ def hold(settings: Settings, arguments: Namespace) -> int:
             case "remove":
                 return _remove(desk, arguments)
             case _:
-                with desk.store.reading() as connection:
-                    rows = holds.listing(connection)
-                desk.show(rows, _COLUMNS, "holds")
-                return 0
+                return _list(desk, arguments)
+
+
+def _list(desk: Desk, arguments: Namespace) -> int:
+    """List holds; why they were set and released is told to staff only, and then leaves a row of the access log."""
+    with desk.store.reading() as connection:
+        rows = holds.listing(connection, with_released=arguments.released)
+    if desk.staff is not None and rows:
+        desk.log_access("hold.list", f"{len(rows)} holds")
+    desk.show([_shown(desk, row) for row in rows], _COLUMNS, "holds")
+    return 0
+
+
+def _shown(desk: Desk, row: dict[str, Any]) -> dict[str, Any]:
+    why, why_released = row.pop("sealed_reason"), row.pop("sealed_release_reason")
+    if desk.staff is None:
+        why = why_released = None
+    told = (holds.open_reason(desk.opener, row["clinic"], row["hold_id"], sealed) for sealed in (why, why_released))
+    return {**row, **dict(zip(("reason", "release_reason"), told, strict=True))}
 
 
 def _add(desk: Desk, arguments: Namespace) -> int:
@@ -76,7 +95,14 @@ def _remove(desk: Desk, arguments: Namespace) -> int:
     staff = desk.required_staff("hold.remove", arguments.file_id)
     try:
         with desk.store.transaction() as connection:
-            count = holds.remove(connection, file_id=arguments.file_id, staff=staff.id, now=desk.now)
+            count = holds.remove(
+                connection,
+                desk.keyring,
+                file_id=arguments.file_id,
+                reason=arguments.reason,
+                staff=staff.id,
+                now=desk.now,
+            )
             desk.log_deed(connection, "hold.remove", arguments.file_id)
     except holds.HoldError as error:
         desk.log_access("hold.remove", arguments.file_id, "refused")

@@ -2,6 +2,7 @@
 
 import time
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -166,22 +167,25 @@ def _parts(ids: Sequence[str], rate: float | None) -> Iterator[Sequence[str]]:
 
 
 def _replay(desk: Desk, arguments: Namespace) -> int:
-    desk.required_staff("parked.replay", _subject(arguments.ids))
+    desk.required_staff("parked.replay", _asked(arguments))
     ids = _chosen(desk, arguments)
+    subjects = _subjects(desk, arguments, ids)
     done = 0
     for number, part in enumerate(_parts(ids, arguments.rate)):
         with desk.store.transaction() as connection:
             done += parking.ask_replay(connection, part)
             if number == 0:
                 # With the first of them: who breaks a slow replay off has replayed something.
-                desk.log_deed(connection, "parked.replay", _subject(ids))
+                for subject in subjects:
+                    desk.log_deed(connection, "parked.replay", subject)
     desk.say({"replaying": done}, [f"replaying {done}: the running consumers take them within a second"])
     return 0
 
 
 def _discard(desk: Desk, arguments: Namespace) -> int:
-    staff = desk.required_staff("parked.discard", _subject(arguments.ids))
+    staff = desk.required_staff("parked.discard", _asked(arguments))
     ids = _chosen(desk, arguments)
+    subjects = _subjects(desk, arguments, ids)
 
     def seal(row: Row[Any]) -> bytes:
         clinic = _clinic(desk, row)
@@ -193,11 +197,26 @@ def _discard(desk: Desk, arguments: Namespace) -> int:
         with desk.store.transaction() as connection:
             done += parking.discard(connection, part, staff.id, seal, desk.now)
             if number == 0:
-                desk.log_deed(connection, "parked.discard", _subject(ids))
+                for subject in subjects:
+                    desk.log_deed(connection, "parked.discard", subject)
     desk.say({"discarded": done}, [f"discarded {done}"])
     return 0
 
 
-def _subject(ids: Sequence[str]) -> str:
-    """Name one message, or say how many."""
-    return ids[0] if len(ids) == 1 else f"{len(ids)} messages"
+def _asked(arguments: Namespace) -> str:
+    """Name what was asked for, before anything was looked up."""
+    if arguments.ids:
+        return " ".join(arguments.ids)
+    return f"{arguments.consumer or 'all'} {arguments.cause or 'every cause'}"
+
+
+def _subjects(desk: Desk, arguments: Namespace, ids: Sequence[str]) -> list[str]:
+    """Name what is touched for the access log: each message that was named, else each cause with its count."""
+    if arguments.ids or not ids:
+        return list(ids) or [_asked(arguments) + ": nothing"]
+    found: Counter[tuple[str, str]] = Counter()
+    with desk.store.reading() as connection:
+        for part in _parts(ids, None):
+            query = select(table.c.consumer, table.c.reason).where(table.c.parked_id.in_(part))
+            found.update((row.consumer, row.reason) for row in connection.execute(query))
+    return [f"{consumer} {reason}: {count}" for (consumer, reason), count in sorted(found.items())]

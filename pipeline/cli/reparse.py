@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from uuid import uuid4
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from pipeline import outbox
+from pipeline import budget, outbox
 from pipeline.cli.desk import Desk
 from pipeline.cli.instants import instant
 from pipeline.cli.main import WrongUseError
@@ -77,8 +77,11 @@ def _subject(ids: Sequence[str]) -> str:
 
 def _order(desk: Desk, connection: Connection, ids: Sequence[str], asked_id: str) -> None:
     repeat = timedelta(seconds=desk.settings.centre.republish_seconds)
-    orders = [(order, None) for order in _orders(connection, ids, asked_id)]
-    outbox.add(connection, Role.PARSING, orders, desk.now, repeat)
+    query = select(files.c.file_id, func.length(files.c.sealed_original)).where(files.c.file_id.in_(ids))
+    sized = [(row[0], row[1] or 0) for row in connection.execute(query.order_by(files.c.stored_at, files.c.file_id))]
+    for part in budget.parts(sized):
+        orders = [(order, None) for order in _orders(connection, part, asked_id)]
+        outbox.add(connection, Role.PARSING, orders, desk.now, repeat)
 
 
 def _orders(connection: Connection, ids: Sequence[str], asked_id: str) -> Iterator[FileReparse]:

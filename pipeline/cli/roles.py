@@ -16,6 +16,7 @@ from consumers.deletion import Deletion
 from consumers.forwarding import Forwarding
 from consumers.parsing import Parsing
 from consumers.reconciliation import Reconciliation
+from pipeline.ballast import Ballast, keeper
 from pipeline.broker.open import open_broker
 from pipeline.broker.watched import WatchedBroker
 from pipeline.cli.keys import caretaker, issue_keys
@@ -27,9 +28,9 @@ from pipeline.keyring import Keyring
 from pipeline.metrics import DISK_FREE, show_edge
 from pipeline.pulse import Pulse
 from pipeline.runner import Runner
-from pipeline.settings import Settings
+from pipeline.settings import BALLAST_NAME, Settings
 from pipeline.storage import Store, open_store
-from pipeline.topology import CENTRE_ROLES, EDGE_ROLES, Role, build
+from pipeline.topology import CENTRE_ROLES, CHART_EDGE, EDGE_ROLES, Role, build
 from producers.chart import ChartRole
 from producers.terminal import TerminalRole
 
@@ -84,6 +85,9 @@ class Assembly:
     def parts(self) -> list[Part]:
         """Make the parts; the topology is declared beside them, so that an edge works on while the broker is away."""
         made = [Part("topology", self._keep_declared)]
+        if self._store and _is_kept_here(self._settings):
+            path, size = self._settings.state / BALLAST_NAME, self._settings.centre.ballast_bytes
+            made.append(Part("ballast", keeper(Ballast(path, size, "centre"))))
         if self._store:
             ends_keys = self._store if Role.DELETION in self._roles else None
             made.append(Part("keys", caretaker(self._settings, self._keyring, ends_keys, self._clock)))
@@ -170,6 +174,9 @@ class Assembly:
                     )
             elif clinic.chart:
                 name = f"chart {clinic.id}"
+                path = self._settings.edge.state / f"{clinic.id}.chart.ballast"
+                ballast = Ballast(path, self._settings.edge.ballast_bytes, f"{clinic.id}/{CHART_EDGE}")
+                yield Part(f"ballast {clinic.id}/{CHART_EDGE}", keeper(ballast))
                 yield self._edge_part(
                     name,
                     lambda c=clinic: ChartRole(self._settings, c, self._keyring, self._broker, self._clock),  # type: ignore[misc]
@@ -192,6 +199,11 @@ class Assembly:
                 pulse.not_ready("stopped")
 
         return Part(name, run)
+
+
+def _is_kept_here(settings: Settings) -> bool:
+    """Say whether the centre writes to a disk of this machine."""
+    return settings.broker.url.startswith("embedded:") or settings.store.url.startswith("sqlite:")
 
 
 def _watch(role: _EdgeRole, pulse: Pulse, done: threading.Event) -> None:

@@ -80,6 +80,7 @@ def _terminals(desk: Desk, reports: dict[tuple[str, str], Any]) -> dict[str, dic
                 "last_seen": row.last_seen if row else None,
                 "backlog": sum(states.values()),
                 "faults": list(report.faults) if report else [],
+                "ballast_bytes": report.ballast_bytes if report else 0,
                 "states": states,
                 "oldest": report.oldest_seconds if report and any(states.values()) else 0.0,
             }

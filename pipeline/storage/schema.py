@@ -255,6 +255,7 @@ holds = Table(
     Column("ordered_until", Moment),
     Column("released_at", Moment),
     Column("released_by", String(31)),
+    Column("sealed_release_reason", LargeBinary),
     Index("holds_by_file", "file_id"),
 )
 

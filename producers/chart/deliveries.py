@@ -5,10 +5,11 @@ is remembered for ever, so that a repeated order has no second effect.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pipeline.budget import fitting
 from pipeline.envelope import Envelope, enclose
 from pipeline.events import DeliveryDone, DeliveryRefused, DeliveryWanted
 from pipeline.topology import CHART_EDGE
@@ -113,7 +114,8 @@ class Deliveries:
             " ORDER BY number LIMIT ?"
         )
         with self._ledger.transaction() as transaction:
-            return list(_within_memory(transaction.execute(query, (_array(busy), most))))
+            rows = transaction.execute(query, (_array(busy), most))
+            return [_wanted(row) for row in fitting(((row, len(row[3])) for row in rows), BATCH_BYTES)]
 
     def delivered(self, file_ids: Sequence[str]) -> dict[str, Delivered]:
         """Say what the chart has of these files."""
@@ -184,13 +186,9 @@ class Deliveries:
         )
 
 
-def _within_memory(rows: Iterable[tuple[int, str, int, bytes, str, str, str]]) -> Iterator[Wanted]:
-    size = 0
-    for number, file_id, revision, sealed, cause, trace, at in rows:
-        yield Wanted(number, file_id, revision, sealed, cause, trace, datetime.fromisoformat(at))
-        size += len(sealed)
-        if size >= BATCH_BYTES:
-            return
+def _wanted(row: tuple[int, str, int, bytes, str, str, str]) -> Wanted:
+    number, file_id, revision, sealed, cause, trace, at = row
+    return Wanted(number, file_id, revision, sealed, cause, trace, datetime.fromisoformat(at))
 
 
 def _answer(event: DeliveryDone | DeliveryRefused, wanted: Wanted, now: datetime) -> Envelope:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from pipeline.budget import fitting
 from pipeline.envelope import Envelope, WireEvent, write
 from producers.chart.ledger import Ledger
 
@@ -35,13 +36,13 @@ class Outgoing:
             return [key for (key,) in rows]
 
     def waiting(self, routing_key: str, most: int) -> list[WireEvent]:
-        """Return the oldest of one routing key."""
+        """Return the oldest of one routing key, as many as fit into memory."""
         with self._ledger.transaction() as transaction:
             rows = transaction.execute(
                 f"SELECT {_COLUMNS} FROM outgoing WHERE routing_key = ? ORDER BY number LIMIT ?",  # noqa: S608 - constant
                 (routing_key, most),
             )
-            return [_event(row) for row in rows]
+            return [_event(row) for row in fitting((row, len(row[6])) for row in rows)]
 
     def confirmed(self, events: Sequence[WireEvent]) -> None:
         with self._ledger.transaction() as transaction:

@@ -4,9 +4,20 @@ It reads each file once it is whole, keeps it sealed in a spool, publishes it un
 requests and erases what it is ordered to. It speaks only to the broker and never opens the store.
 """
 
+from producers.terminal.holdings import Holdings, ballast_path, spool_holdings
 from producers.terminal.ledger import custody_counts, ledger_path
 from producers.terminal.proof import Fault, find_faults
 from producers.terminal.resend import resend
 from producers.terminal.role import TerminalRole
 
-__all__ = ["Fault", "TerminalRole", "custody_counts", "find_faults", "ledger_path", "resend"]
+__all__ = [
+    "Fault",
+    "Holdings",
+    "TerminalRole",
+    "ballast_path",
+    "custody_counts",
+    "find_faults",
+    "ledger_path",
+    "resend",
+    "spool_holdings",
+]

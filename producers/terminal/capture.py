@@ -138,7 +138,8 @@ class Capture:
     def _take_in(self, folder: ShareFolder, found: Pass, stopping: Callable[[], bool]) -> int:
         kept, size = 0, 0
         batch: list[Settled] = []
-        for sighting in found.sightings:
+        # Oldest first: after the disk was full, many wait.
+        for sighting in sorted(found.sightings, key=_age):
             if stopping():
                 break
             self._tick()
@@ -234,6 +235,10 @@ class Capture:
         if self.seen != self._seen_written:
             self._keeper.write_seen(self.seen)
             self._seen_written = self.seen
+
+
+def _age(sighting: Sighting) -> int:
+    return sighting.stamp.mtime_ns
 
 
 def _is_known_refusal(sighting: Sighting, refusal: str | None) -> bool:

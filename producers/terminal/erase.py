@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from pipeline.custody import Custody
 from pipeline.envelope import Envelope, WireEvent, enclose, write
-from pipeline.events import ErasureFailed, ErasureOrder, FileErased
+from pipeline.events import ErasureFailed, ErasureOrder, FileErased, FileVanished
 from producers.terminal import copies, evidence, intents
 from producers.terminal.copies import Copy
 from producers.terminal.folders import Folders, ShareAwayError, ShareFolder
@@ -98,9 +98,29 @@ class Eraser:
                 refused.append((order, envelope, reason or "unknown"))
             else:
                 ready.append((copy, envelope))
+        unknown = [order for order, _, reason in refused if reason == "unknown"]
+        if unknown and self._knows_all():
+            self._disown(unknown, now)
+            refused = [each for each in refused if each[2] != "unknown"]
         self._refuse(refused, now)
         for label in sorted({copy.folder for copy, _ in ready}):
             self._erase_in(label, [(copy, envelope) for copy, envelope in ready if copy.folder == label])
+
+    def _knows_all(self) -> bool:
+        """Say whether the ledger was made anew and has every file that lies here under an id of its own."""
+        if not self._ledger.succeeds_lost:
+            return False
+        with self._ledger.reading() as db:
+            looked_at = {label for (label,) in db.execute("SELECT label FROM folders")}
+            (unsettled,) = db.execute("SELECT coalesce(sum(value), 0) FROM counts WHERE name = 'seen'").fetchone()
+        return not unsettled and looked_at.issuperset(folder.label for folder in self._folders.scanned)
+
+    def _disown(self, orders: Sequence[ErasureOrder], now: datetime) -> None:
+        """Answer for copies of a ledger that was lost: gone, or known and in custody under another id by now."""
+        gone = [FileVanished(**self._whose(), file_id=o.file_id, copy_id=o.copy_id, noticed_at=now) for o in orders]
+        with self._ledger.transaction() as db:
+            evidence.add(db, [(event, None) for event in gone], now)
+        _log.warning("copies of a lost ledger", extra={"count": len(gone)})
 
     def _obstacle(
         self, copy: Copy | None, order: ErasureOrder, now: datetime, *, is_held: bool, is_reliable: bool
@@ -267,6 +287,11 @@ class Eraser:
         )
 
     # After a crash, and for what could not be finished
+
+    def unfinished(self) -> frozenset[str]:
+        """Name the copies whose erasure has begun and not ended."""
+        with self._ledger.reading() as db:
+            return frozenset(intent.copy_id for intent in intents.unfinished(db))
 
     def recover(self) -> None:
         """Finish what was begun. Harmless to call at any time; does nothing in a folder that is away."""

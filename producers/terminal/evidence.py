@@ -1,12 +1,13 @@
-"""What happened here that the centre must hear of, and is not confirmed by the broker yet?
+"""What happened here that the centre must hear of, and has not answered that it has?
 
-Written in the transaction of what happened; the publisher sends it in order, and removes what was confirmed.
+Written in the transaction of what happened; the publisher sends it in order, and again after a while, until the
+centre answers with `evidence.stored`: a broker may lose what it has confirmed.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipeline.custody import Custody
 from pipeline.envelope import Envelope, WireEvent, enclose, write
@@ -15,17 +16,20 @@ from producers.terminal import copies
 from producers.terminal.copies import Copy
 from producers.terminal.ledger import from_micros, to_micros
 
+KEPT = timedelta(days=14)
+"""How long evidence is said again at most: no centre that keeps its inbox is silent for longer."""
 _FIELDS = "event_id, type, exchange, routing_key, batched, body, at, cause, correlation, traceparent"
 
 
 def add(db: sqlite3.Connection, events: Iterable[tuple[Event, Envelope | None]], now: datetime) -> None:
-    """Write events; one that waits already stays as it is."""
+    """Write events; one that waits already, or for its answer, is due now."""
     add_written(db, [write(enclose(event, now, cause)) for event, cause in events])
 
 
 def add_written(db: sqlite3.Connection, events: Iterable[WireEvent]) -> None:
     db.executemany(
-        f"INSERT OR IGNORE INTO outbox ({_FIELDS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 - fixed columns
+        f"INSERT INTO outbox ({_FIELDS}) VALUES (?,?,?,?,?,?,?,?,?,?)"  # noqa: S608 - fixed columns
+        " ON CONFLICT (event_id) DO UPDATE SET next_at = NULL",
         [
             (
                 *(e.id, e.type, e.exchange, e.routing_key, e.batched, e.body),
@@ -36,15 +40,32 @@ def add_written(db: sqlite3.Connection, events: Iterable[WireEvent]) -> None:
     )
 
 
-def waiting(db: sqlite3.Connection, most: int) -> list[WireEvent]:
-    rows = db.execute(f"SELECT {_FIELDS} FROM outbox ORDER BY number LIMIT ?", (most,))  # noqa: S608 - fixed columns
+def waiting(db: sqlite3.Connection, now: datetime, longest: timedelta, most: int) -> list[WireEvent]:
+    """Find what is to be said now, in the order it happened. No repetition is ever set farther ahead than `longest`."""
+    rows = db.execute(
+        f"SELECT {_FIELDS} FROM outbox WHERE next_at IS NULL OR next_at <= ? OR next_at > ?"  # noqa: S608 - fixed columns
+        " ORDER BY number LIMIT ?",
+        (to_micros(now), to_micros(now + longest), most),
+    )
     return [
         WireEvent(event_id, kind, exchange, key, bool(batched), body, from_micros(at), cause, correlation, trace)
         for event_id, kind, exchange, key, batched, body, at, cause, correlation, trace in rows
     ]
 
 
+def mark_said(db: sqlite3.Connection, event_ids: Sequence[str], now: datetime, after: timedelta, later: int) -> None:
+    """Note the broker's confirmation, with the time of the next repetition should nobody answer."""
+    first, next_ = to_micros(now + after), to_micros(now + later * after)
+    db.execute(
+        "UPDATE outbox SET said = said + 1, next_at = CASE said WHEN 0 THEN ? ELSE ? END"
+        " WHERE event_id IN (SELECT value FROM json_each(?))",
+        (first, next_, json.dumps(event_ids)),
+    )
+    db.execute("DELETE FROM outbox WHERE said > 0 AND at < ?", (to_micros(now - KEPT),))
+
+
 def remove(db: sqlite3.Connection, event_ids: Sequence[str]) -> None:
+    """Forget what the centre has."""
     db.execute("DELETE FROM outbox WHERE event_id IN (SELECT value FROM json_each(?))", (json.dumps(event_ids),))
 
 

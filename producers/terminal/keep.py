@@ -102,7 +102,7 @@ class Keeper:
             seen = copies.times_seen(db, marks)
         for settled, mark in zip(batch, marks, strict=True):
             label, mac = settled.sighting.folder.label, settled.reading.mac
-            n = seen.get((mark, mac), 0)
+            n = self.ledger.first_n + seen.get((mark, mac), 0)
             copy_id = self.seals.copy_id(label, mark, mac, n)
             yield Copy(
                 copy_id=copy_id,

@@ -68,7 +68,8 @@ CREATE INDEX IF NOT EXISTS requests_by_state ON requests (state);
 CREATE TABLE IF NOT EXISTS outbox (
   number INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE,
   type TEXT NOT NULL, exchange TEXT NOT NULL, routing_key TEXT NOT NULL, batched INTEGER NOT NULL,
-  body BLOB NOT NULL, at INTEGER NOT NULL, cause TEXT NOT NULL, correlation TEXT NOT NULL, traceparent TEXT NOT NULL
+  body BLOB NOT NULL, at INTEGER NOT NULL, cause TEXT NOT NULL, correlation TEXT NOT NULL, traceparent TEXT NOT NULL,
+  said INTEGER NOT NULL DEFAULT 0, next_at INTEGER
 );
 CREATE TABLE IF NOT EXISTS folders (label TEXT PRIMARY KEY, identity TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS departed (copy_id TEXT PRIMARY KEY);
@@ -97,11 +98,15 @@ def ledger_path(state: Path, clinic: str, terminal: str) -> Path:
 class Ledger:
     """The file and its lock. Thread-safe: one transaction at a time.
 
+    `first_n` is where this ledger's copies begin to count, so that one that was lost and made anew never gives a new
+    copy the id of an old one. `succeeds_lost`: another ledger was here, and this one does not know its copies.
+
     Raises:
         PermanentError: `second_process`: another process works for this terminal.
     """
 
     def __init__(self, path: Path) -> None:
+        was_lost = not path.exists() and path.with_name(path.name + ".lock").exists()
         make_private(path)
         self._lock = threading.RLock()
         self._process_lock = _locked(path.with_name(path.name + ".lock"))
@@ -109,6 +114,9 @@ class Ledger:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+        with self.transaction() as db:
+            self.first_n = _number(db, "first_n", int.from_bytes(os.urandom(4), "big"))
+            self.succeeds_lost = bool(_number(db, "succeeds_lost", int(was_lost)))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -133,6 +141,13 @@ class Ledger:
         with self._lock:
             self._db.close()
             os.close(self._process_lock)
+
+
+def _number(db: sqlite3.Connection, name: str, first: int) -> int:
+    """Return a number of this ledger, drawn when it was made."""
+    db.execute("INSERT OR IGNORE INTO counts (name, value) VALUES (?, ?)", (name, first))
+    (value,) = db.execute("SELECT value FROM counts WHERE name = ?", (name,)).fetchone()
+    return int(value)
 
 
 def _locked(path: Path) -> int:

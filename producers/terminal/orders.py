@@ -12,7 +12,17 @@ from itertools import groupby
 
 from pipeline.broker.port import Broker, Delivery, Subscription
 from pipeline.envelope import Envelope, UnreadableMessageError, read
-from pipeline.events import ErasureOrder, Event, FileStored, HoldKept, HoldMissed, HoldReleased, HoldSet, RequestPlace
+from pipeline.events import (
+    ErasureOrder,
+    Event,
+    EvidenceStored,
+    FileStored,
+    HoldKept,
+    HoldMissed,
+    HoldReleased,
+    HoldSet,
+    RequestPlace,
+)
 from producers.terminal import copies, evidence, intents
 from producers.terminal.erase import Eraser
 from producers.terminal.faults import Faults
@@ -96,12 +106,18 @@ class Orders:
             self._carry_out(kind, list(group))
 
     def _carry_out(self, kind: type[Event], group: Sequence[Envelope]) -> None:
-        if kind is not FileStored:
-            for envelope in group:
-                self._clock.note_instant(envelope.at)
         if kind is FileStored:
             self._stored([e.event for e in group if isinstance(e.event, FileStored)])
-        elif kind is ErasureOrder:
+        elif kind is EvidenceStored:
+            with self._ledger.transaction() as db:
+                evidence.remove(db, [e.event.evidence_id for e in group if isinstance(e.event, EvidenceStored)])
+        else:
+            for envelope in group:
+                self._clock.note_instant(envelope.at)
+            self._obey(kind, group)
+
+    def _obey(self, kind: type[Event], group: Sequence[Envelope]) -> None:
+        if kind is ErasureOrder:
             orders = [(e, e.event) for e in group if isinstance(e.event, ErasureOrder)]
             for start in range(0, len(orders), AT_ONCE):
                 self._eraser.obey(orders[start : start + AT_ONCE])

@@ -1,7 +1,8 @@
 """How does what is in the spool, and what happened here, reach the broker?
 
 Oldest first, in confirmed windows. While the broker is away everything stays where it is. A copy that nobody
-answers with `file.stored` is published again: after a while, then four times as rarely.
+answers with `file.stored`, and evidence that nobody answers with `evidence.stored`, is published again: after a
+while, then four times as rarely.
 """
 
 import logging
@@ -67,7 +68,7 @@ class Sending:
         try:
             if self._publisher is None:
                 self._publisher = self._broker.publisher()
-            sent = self._send_files(self._publisher, now) + self._send_evidence(self._publisher)
+            sent = self._send_files(self._publisher, now) + self._send_evidence(self._publisher, now)
             if report is not None:
                 self._confirm(self._publisher, [write(enclose(report, now))])
         except BrokerAwayError:
@@ -145,9 +146,9 @@ class Sending:
     def _again_at(self, copy: Copy, now: datetime) -> datetime:
         return now + self._rules.repeat_after * (LATER if copy.published else 1)
 
-    def _send_evidence(self, publisher: Publisher) -> int:
+    def _send_evidence(self, publisher: Publisher, now: datetime) -> int:
         with self._ledger.reading() as db:
-            events = evidence.waiting(db, WINDOW_FILES)
+            events = evidence.waiting(db, now, self._rules.repeat_after * LATER, WINDOW_FILES)
         if not events:
             return 0
         lost = self._confirm(publisher, events)
@@ -155,7 +156,7 @@ class Sending:
         sent = [] if lost else [event.id for event in events]
         if sent:
             with self._ledger.transaction() as db:
-                evidence.remove(db, sent)
+                evidence.mark_said(db, sent, now, self._rules.repeat_after, LATER)
         return len(sent)
 
     def close(self) -> None:

@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
+from pipeline.ballast import Ballast
 from pipeline.broker.port import Broker, BrokerAwayError
 from pipeline.clock import Clock
 from pipeline.events import EdgeReported
@@ -24,10 +26,13 @@ from producers.terminal.capture import Capture, CaptureRules
 from producers.terminal.erase import SOFTWARE, Eraser, ErasureRules
 from producers.terminal.faults import Faults
 from producers.terminal.folders import Folders, folders_of
+from producers.terminal.holdings import Holdings, ballast_path, of_spool, spool_path
 from producers.terminal.keep import Keeper
 from producers.terminal.ledger import Ledger, counts, ledger_path
 from producers.terminal.orders import Orders
+from producers.terminal.orphans import Orphans
 from producers.terminal.publish import PublishRules, Sending
+from producers.terminal.recovery import Recovery
 from producers.terminal.requests import Requests
 from producers.terminal.seals import Seals
 from producers.terminal.settle import Rules
@@ -35,7 +40,6 @@ from producers.terminal.spool import Spool, SpoolError
 from producers.terminal.trust import EdgeClock
 from producers.terminal.watch import watch
 
-_RECOVER_SECONDS = 60.0
 _PRUNE_SECONDS = 600.0
 _FAULT_PAUSE_SECONDS = 1.0
 _LONG_PASS = 5
@@ -65,6 +69,11 @@ class TerminalRole:
         self._ledger: Ledger | None = None
         self._capture: Capture | None = None
         self._spool: Spool | None = None
+        self._ballast = Ballast(
+            ballast_path(settings.edge.state, clinic.id, terminal.id),
+            settings.edge.ballast_bytes,
+            f"{clinic.id}/{terminal.id}",
+        )
         self._sending: Sending | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -101,17 +110,16 @@ class TerminalRole:
         """Say how this edge is. Counts and sizes only."""
         now = self._clock.now()
         custody: dict[str, int] = {}
-        backlog, oldest, spool_bytes = 0, None, 0
+        backlog, oldest, spool = 0, None, Holdings()
         ledger, capture = self._ledger, self._capture
         if ledger is not None:
             with ledger.reading() as db:
                 custody = counts(db)
                 backlog, oldest = copies.backlog(db)
+                spool = of_spool(db, self._spool_path(), self._settings.edge.spool_days)
         if capture is not None:
             backlog += capture.seen
             oldest = min((at for at in (oldest, capture.oldest_seen()) if at), default=None)
-        if self._spool is not None:
-            spool_bytes = self._spool.bytes_held()
         return EdgeReported(
             clinic=self._clinic.id,
             edge=self._terminal.id,
@@ -122,7 +130,12 @@ class TerminalRole:
             oldest_seconds=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
             free_bytes=_free_bytes(self._settings),
             clock_reliable=self._clock.is_reliable(),
-            spool_bytes=spool_bytes,
+            spool_bytes=spool.size,
+            spool_segments=spool.segments,
+            spool_files=spool.files,
+            spool_oldest_at=spool.oldest_at,
+            spool_until=spool.until,
+            ballast_bytes=self._ballast.bytes_held(),
             faults=self._faults.words(),
         )
 
@@ -132,12 +145,13 @@ class TerminalRole:
         seals = Seals(self._keyring, self._clinic, self._terminal)
         own = folders_of(self._terminal, seals.identity)
         other = folders_of(self._terminal, seals.identity)
-        path = self._settings.edge.state / f"{self._clinic.id}.{self._terminal.id}.spool"
-        self._spool = spool = Spool(path)
+        self._spool = spool = Spool(self._spool_path())
         requests = Requests(self._edge(), folders=other, ledger=ledger, seals=seals, clock=self._clock)
         self._capture = self._make_capture(own, ledger, spool, seals, requests)
         eraser = Eraser(self._erasure_rules(), other, ledger, seals, self._clock)
         orders = self._make_orders(ledger, eraser, requests)
+        kept = self._spool_path().with_suffix(".orphans")
+        orphans = Orphans(other, ledger, seals, clock=self._clock, faults=self._faults, kept=kept)
         self._sending = Sending(
             self._publish_rules(), self._broker, ledger=ledger, spool=spool, clock=self._clock, faults=self._faults
         )
@@ -145,7 +159,7 @@ class TerminalRole:
         threads = [
             self._thread("capture", lambda: self._capturing(ledger)),
             self._thread("send", self._sending_loop),
-            self._thread("orders", lambda: self._ordering(orders, eraser, requests)),
+            self._thread("orders", lambda: self._ordering(orders, requests, Recovery(eraser, self._clock), orphans)),
             self._thread("watch", lambda: watch(folders, self._wake, self._ended, poll=self._settings.edge.poll)),
         ]
         for thread in threads:
@@ -188,7 +202,7 @@ class TerminalRole:
             self._tick("capture")
             self._wake.clear()
             began = time.monotonic()
-            pause = self._guarded("capture", capture.run_once, capture.wait_seconds)
+            pause = self._guarded("capture", capture.run_once, capture.wait_seconds) if self._has_room() else None
             took = time.monotonic() - began
             if time.monotonic() - pruned_at > _PRUNE_SECONDS or pause is None:
                 self._prune(ledger, keep_days=0.0 if "disk_full" in self._faults.words() else None)
@@ -196,12 +210,33 @@ class TerminalRole:
             self._ended.wait(min(_LONG_PASS * took, 1.0))
             self._wake.wait(_FAULT_PAUSE_SECONDS if pause is None else pause)
 
+    def _has_room(self) -> bool:
+        """Say whether something new may be begun; without a ballast the room is for what is in hand."""
+        if self._ballast.tend():
+            self._faults.clear("disk_full", "ballast")
+            return True
+        if self._faults.raise_("disk_full", "ballast"):
+            _log.error("disk full", extra={"part": "ballast"})
+        return False
+
+    def _note_ledger(self, fault: sqlite3.OperationalError, part: str) -> None:
+        word = _word(fault)
+        if word == "disk_full":
+            self._ballast.release()
+        self._faults.raise_(word, part)
+
+    def _clear_ledger(self, part: str) -> None:
+        for word in ("disk_full", "ledger"):
+            self._faults.clear(word, part)
+
     def _guarded(self, part: str, work: Callable[[Callable[[], bool]], int], wait: Callable[[], float]) -> float | None:
         """Do one round; None when it met a fault that is survived."""
         try:
             kept = work(self._ended.is_set)
         except (SpoolError, sqlite3.OperationalError, KeyringError) as fault:
             word = _word(fault)
+            if word == "disk_full":
+                self._ballast.release()
             if self._faults.raise_(word, part):
                 _log.error("fault", extra={"fault": word, "part": part})
             return None
@@ -236,32 +271,30 @@ class TerminalRole:
     def _guarded_send(self, sending: Sending, *, report: bool) -> int:
         try:
             sent = sending.send(self.snapshot() if report else None)
-        except sqlite3.OperationalError:
-            self._faults.raise_("ledger", "send")
+        except sqlite3.OperationalError as fault:
+            self._note_ledger(fault, "send")
             self._ended.wait(_FAULT_PAUSE_SECONDS)
             return 0
-        self._faults.clear("ledger", "send")
+        self._clear_ledger("send")
         return sent
 
-    def _ordering(self, orders: Orders, eraser: Eraser, requests: Requests) -> None:
-        recovered_at = -_RECOVER_SECONDS
+    def _ordering(self, orders: Orders, requests: Requests, recovery: Recovery, orphans: Orphans) -> None:
         while not self._ended.is_set():
             self._tick("orders")
             try:
-                if time.monotonic() - recovered_at > _RECOVER_SECONDS:
-                    eraser.recover()
-                    recovered_at = time.monotonic()
+                recovery.turn()
+                orphans.turn(self._settings.edge.spool_days)
                 requests.tend()
                 if orders.receive(timedelta(seconds=0.5)):
                     self._to_send.set()
             except BrokerAwayError:
                 orders.away()
                 self._ended.wait(_FAULT_PAUSE_SECONDS)
-            except sqlite3.OperationalError:
-                self._faults.raise_("ledger", "orders")
+            except sqlite3.OperationalError as fault:
+                self._note_ledger(fault, "orders")
                 self._ended.wait(_FAULT_PAUSE_SECONDS)
             else:
-                self._faults.clear("ledger", "orders")
+                self._clear_ledger("orders")
             self._note_clock()
 
     def _note_clock(self) -> None:
@@ -313,6 +346,9 @@ class TerminalRole:
         if self._terminal.mode == "beside":
             age = max(age, self._terminal.erase_after.total_seconds())
         return ErasureRules(self._clinic.id, self._terminal.id, age)
+
+    def _spool_path(self) -> Path:
+        return spool_path(self._settings.edge.state, self._clinic.id, self._terminal.id)
 
     def _edge(self) -> Edge:
         return Edge(self._clinic.id, self._terminal.id)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.contents import SealedFile, file_context, name_context, request_context
+from pipeline.contents import SealedFile, file_context, name_context, orphan_context, request_context
 from pipeline.events import derive_id
 from pipeline.keyring import Keyring, KeyringError
 from pipeline.oqs.names import Extension, FileName, MessageKind
@@ -60,6 +60,11 @@ class Seals:
         password = self._password() if name.extension is Extension.ZIP else None
         whole = replace(inside, archive_password=password).to_bytes()
         return self._sealer.seal(public, self._clinic, file_context(file_id), whole)
+
+    def seal_orphan(self, name: str, content: bytes, at: datetime) -> bytes:
+        """Seal to the centre what lay in quarantine under this name and is known no more."""
+        public = self._keyring.epoch_key(self._clinic, KeyClass.ORIGINAL, at)
+        return self._sealer.seal(public, self._clinic, orphan_context(name), content)
 
     def open_request(self, request_id: str, sealed: bytes) -> SealedFile:
         """Open what the centre sealed to this edge.

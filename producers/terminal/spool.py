@@ -151,9 +151,6 @@ class Spool:
             if number not in kept and not (number == self._number and self._handle >= 0):
                 self._path(number).unlink(missing_ok=True)
 
-    def bytes_held(self) -> int:
-        return sum(path.stat().st_size for path in self._folder.glob("*.seg"))
-
     def _numbers(self) -> list[int]:
         return sorted(int(path.stem) for path in self._folder.glob("*.seg") if path.stem.isdecimal())
 

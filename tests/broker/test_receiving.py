@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.broker import Broker, BrokerAwayError, TopologyError
+from pipeline import budget
+from pipeline.broker import Broker, BrokerAwayError, Delivery, TopologyError
 from tests.broker.builders import AT_ONCE, SOON, drain, ids, message, messages, publish, receive_all
 from tests.support.eventually import eventually
 
@@ -158,3 +159,24 @@ def test_a_queue_nobody_declared_is_a_fault_of_the_topology(broker: Broker) -> N
         broker.subscribe("nowhere", 1)
     with pytest.raises(TopologyError):
         broker.depth("nowhere")
+
+
+def test_what_is_handed_out_together_fits_into_memory_and_nothing_is_lost(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "BYTES", 30_000)
+    sent = [message(f"m{number}", body=bytes([number]) * 8_000) for number in range(10)]
+    sent[4] = message("m4", body=b"L" * 90_000)
+    publish(broker, sent)
+    subscription = broker.subscribe("work", 20)
+    subscription.receive(0, AT_ONCE)
+    batches: list[list[Delivery]] = []
+    while sum(len(batch) for batch in batches) < len(sent):
+        batch = subscription.receive(20, SOON)
+        assert batch
+        batches.append(batch)
+    assert all(len(batch) == 1 or sum(len(one.body) for one in batch) <= 30_000 for batch in batches)
+    got = [one for batch in batches for one in batch]
+    assert [(one.message_id, one.body) for one in got] == [(one.message_id, one.body) for one in sent]
+    subscription.ack(got)
+    subscription.close()

@@ -1,6 +1,7 @@
 """The terminal's edge when its process, its disk or its spool fails: nothing is lost, nothing is told falsely."""
 
 import contextlib
+import errno
 import os
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -147,35 +149,86 @@ def test_a_flipped_bit_whose_source_is_gone_is_reported_and_never_published(benc
     assert len(terminal.of(FileCaptured)) == 1
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "small"
-    disk.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "onshi", str(disk)], check=False).returncode:
-        pytest.skip("no mounts here")
+class FullDisk:
+    """A disk that a test fills: a small one of its own where mounting is allowed, else errors put into every write."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch | None) -> None:
+        self.folder = folder
+        self._is_full = False
+        if patch:
+            self._inject(patch)
+        self._is_real = patch is None
+
+    def fill(self) -> None:
+        self._is_full = True
+        if self._is_real:
+            with contextlib.suppress(OSError), (self.folder / "filling").open("wb", buffering=0) as out:
+                while True:
+                    out.write(b"\0" * 4096)
+
+    def clear(self) -> None:
+        self._is_full = False
+        (self.folder / "filling").unlink(missing_ok=True)
+
+    def _inject(self, patch: pytest.MonkeyPatch) -> None:
+        write, ask = os.pwrite, os.statvfs
+
+        def pwrite(handle: int, content: bytes, at: int) -> int:
+            if self._is_full and self.folder in Path(f"/proc/self/fd/{handle}").readlink().parents:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(handle, content, at)
+
+        def statvfs(path: Path) -> object:
+            real = ask(path)
+            free = 0 if self._is_full else real.f_bavail
+            return SimpleNamespace(f_blocks=real.f_blocks, f_frsize=real.f_frsize, f_bavail=free)
+
+        patch.setattr(os, "pwrite", pwrite)
+        patch.setattr(os, "statvfs", statvfs)
+
+
+def has_mounted(folder: Path) -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "onshi", str(folder)]
+    return os.geteuid() == 0 and not subprocess.run(command, check=False, capture_output=True).returncode
+
+
+@pytest.fixture(params=["mounted", "injected"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FullDisk]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if request.param == "injected" or not has_mounted(folder):
+        yield FullDisk(folder, monkeypatch)
+        return
     try:
-        yield disk
+        yield FullDisk(folder, None)
     finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_leaves_every_source_and_drains_when_there_is_space(small_disk: Path, bench: BenchMaker) -> None:
-    terminal = bench(edge={"state": small_disk / "edge"}, start=False)
-    ballast = small_disk / "ballast"
+def test_a_full_disk_leaves_every_source_finishes_what_is_in_hand_and_drains_oldest_first(
+    disk: FullDisk, bench: BenchMaker
+) -> None:
+    terminal = bench(edge={"state": disk.folder / "edge", "ballast_bytes": 1 << 17}, start=False)
     terminal.start()
-    eventually(lambda: terminal.role and terminal.role.is_ready()[0])
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as out:
-        while True:
-            out.write(b"\0" * 4096)
+    terminal.drop(1000)
+    (in_hand,) = terminal.captured()
+    terminal.store(in_hand)
+    eventually(lambda: terminal.custody() == {"stored": 1})
+    disk.fill()
     for number in range(20):
-        terminal.drop(number, content(number) + b" " * 20_000)
-    eventually(lambda: terminal.role and {"disk_full", "ledger"} & set(terminal.role.snapshot().faults))
+        path = terminal.drop(number, content(number) + b" " * 20_000)
+        os.utime(path, (1_000_000 - number, 1_000_000 - number))
+    eventually(lambda: terminal.role and "disk_full" in terminal.role.snapshot().faults)
+    terminal.order(terminal.erasure(in_hand))
+    assert [event.copy_id for event in terminal.wait_for(FileErased)] == [in_hand.copy_id]
     assert len(list(terminal.terminal.face.iterdir())) == 20
-    ballast.unlink()
-    assert len(terminal.captured(20, seconds=90)) == 20
+    assert terminal.role
+    assert terminal.role.snapshot().ballast_bytes == 0
+    disk.clear()
+    captured = [event for event in terminal.captured(21, seconds=90) if event.copy_id != in_hand.copy_id]
+    assert [terminal.opened(event).name for event in captured] == [face_name(number) for number in reversed(range(20))]
     eventually(lambda: terminal.role and not terminal.role.snapshot().faults)
+    assert terminal.role.snapshot().ballast_bytes > 0
 
 
 def test_a_broker_that_was_away_gets_everything_in_order_of_age(bench: BenchMaker) -> None:

@@ -194,7 +194,7 @@ def test_a_slow_replay_that_is_broken_off_has_its_access_row(config: Path, monke
 
     monkeypatch.setattr("pipeline.cli.parked.time.sleep", interrupted)
     assert main(["parked", "replay", "--all", "--rate", "1", "-c", str(config)]) == 1
-    assert accesses(config) == [("parked.replay", "3 messages", "done")]
+    assert accesses(config) == [("parked.replay", "parsing unreadable: 3", "done")]
 
 
 @pytest.mark.parametrize(

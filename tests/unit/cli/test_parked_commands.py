@@ -90,7 +90,9 @@ def test_discard_of_a_group_keeps_who_and_why(lot: Office) -> None:
     opener = Opener(lot.keyring)
     reasons = {opener.open("c001", parking.reason_context(row.parked_id), row.sealed_reason) for row in rows}
     assert ({row.staff for row in rows}, reasons) == ({"s1"}, {b"asked again"})
-    assert [(row.action, row.subject, row.staff) for row in logged] == [("parked.discard", "3 messages", "s1")]
+    assert [(row.action, row.subject, row.staff) for row in logged] == [
+        ("parked.discard", "parsing bug_KeyError: 3", "s1")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,18 @@ def test_a_rate_that_never_ends_is_wrong_use(lot: Office, rate: str) -> None:
 def test_a_list_can_be_narrowed_like_a_group(lot: Office) -> None:
     rows = lot.ask("parked", "list", "--consumer", "parsing", "--cause", "seal_broken")
     assert [row["parked_id"] for row in rows] == ["p3", "p4"]
+
+
+def subjects(office: Office) -> list[str]:
+    with office.store.reading() as connection:
+        return [row.subject for row in connection.execute(select(access_log).order_by(access_log.c.number))]
+
+
+def test_the_access_log_names_each_message_that_was_named(lot: Office) -> None:
+    lot.ask("parked", "replay", "p1", "p4")
+    assert subjects(lot) == ["p1", "p4"]
+
+
+def test_the_access_log_names_each_cause_that_was_replayed_with_its_count(lot: Office) -> None:
+    lot.ask("parked", "replay", "--all")
+    assert subjects(lot) == ["consent seal_broken: 1", "parsing bug_KeyError: 3", "parsing seal_broken: 2"]

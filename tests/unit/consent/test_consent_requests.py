@@ -100,6 +100,11 @@ def test_order_is_a_lease_and_is_issued_again_only_when_it_ran_out(centre: Centr
     assert second.id != first.id
 
 
+def test_order_given_by_a_clock_that_was_ahead_is_given_again(centre: Centre) -> None:
+    _want(centre, hours=48)
+    assert [len(_due(centre, at)) for at in (NOW + DAY, NOW, NOW + SECOND)] == [1, 1, 0]
+
+
 def test_order_never_outlives_the_time_out_of_the_request(centre: Centre) -> None:
     _want(centre, hours=0.01)
     (order,) = _due(centre, NOW)

@@ -192,6 +192,25 @@ def test_failed_erasure_backs_off_and_keeps_its_reason(centre: Centre, deletion:
     assert centre.row(copies)["erasure_fault"] == "permission"
 
 
+@pytest.mark.parametrize("ahead", [timedelta(minutes=30), timedelta(hours=25)])
+def test_a_lease_written_by_a_clock_that_was_ahead_delays_no_erasure(
+    centre: Centre, deletion: Deletion, ahead: timedelta
+) -> None:
+    add_file(centre)
+    add_copy(centre)
+    assert len(_orders(centre, deletion, NOW + ahead)) == 1
+    assert len(_orders(centre, deletion, NOW)) == 1
+    assert _orders(centre, deletion, NOW + SECOND) == []
+
+
+def test_a_hold_ordered_by_a_clock_that_was_ahead_is_ordered_again(centre: Centre, deletion: Deletion) -> None:
+    add_file(centre)
+    add_copy(centre)
+    _hold(centre)
+    for now, expected in ((NOW + timedelta(hours=25), 1), (NOW, 1), (NOW + SECOND, 0)):
+        assert types_of(_due(centre, deletion, now)).count("hold.set") == expected
+
+
 def test_erased_copy_is_certified_and_its_file_settled(centre: Centre, deletion: Deletion) -> None:
     add_file(centre)
     add_copy(centre)
@@ -372,7 +391,7 @@ def test_release_is_told_and_precedes_the_erasure_order(centre: Centre, deletion
     centre.handle(deletion, _kept(hold_id), NOW)
     _due(centre, deletion)
     with centre.store.transaction() as connection:
-        assert holds.remove(connection, file_id=FILE, staff="s1", now=NOW) == 1
+        assert holds.remove(connection, centre.keyring, file_id=FILE, reason="over", staff="s1", now=NOW) == 1
     types = types_of(_due(centre, deletion))
     assert types[-1] == "erasure.order"
     assert set(types[:-1]) == {"hold.released"}
@@ -409,7 +428,7 @@ def test_whole_life_of_a_copy_on_postgresql(centre: Centre, postgresql_url: str)
     group.handle(pair[1], _missed(hold_id, "b"), NOW)
     assert _state(group, hold_id) == "kept"
     with group.store.transaction() as connection:
-        holds.remove(connection, file_id=FILE, staff="s1", now=NOW)
+        holds.remove(connection, centre.keyring, file_id=FILE, reason="over", staff="s1", now=NOW)
     with group.store.transaction() as one, group.store.transaction() as other:
         both = [pair[0].due(one, NOW), pair[1].due(other, NOW)]
         pair[0].apply(one, both[0], NOW)

@@ -1,0 +1,21 @@
+"""Are the contents of these files too much to be read at once? Asked of the store before any is read."""
+
+from collections.abc import Collection
+
+from sqlalchemy import Column, Connection, func, select
+
+from pipeline import budget
+from pipeline.storage.schema import files
+
+
+def check(connection: Connection, file_ids: Collection[str], *columns: Column[bytes]) -> None:
+    """Look at the sizes of these columns of `files`.
+
+    Raises:
+        TooHeavyError: together they are too large, and there is more than one file.
+    """
+    if len(file_ids) < 2:  # noqa: PLR2004 - one file passes, however large
+        return
+    sizes = [func.coalesce(func.length(column), 0) for column in columns]
+    query = select(*sizes).where(files.c.file_id.in_(sorted(file_ids)))
+    budget.check([sum(row) for row in connection.execute(query)])
