@@ -130,6 +130,11 @@ class RequestRefused(RequestEvent):
     subject, verb, exchange = "request", "refused", Exchange.INTAKE
     reason: str
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        # A request refused for its clock is ordered again and may be refused for something else.
+        return (self.request_id, self.reason)
+
 
 class RequestWithdrawn(RequestEvent):
     """Nobody took the request file before its time-out; it was taken back and erased."""

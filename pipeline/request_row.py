@@ -13,6 +13,7 @@ class RequestDetail(Hidden):
     base_name: str
     """File name of the request without extension, e.g. `OQSsiquc01req_202605120011`."""
     arbitrary_file_identifier: str
+    """What an answer must repeat; of a download, which carries none itself, that of its upload."""
     patient_id: str | None = None
     """Chart number of the patient it was asked for; none when nobody was matched."""
     insurer_number: str | None = None
@@ -23,6 +24,10 @@ class RequestDetail(Hidden):
     """YYYYMMDD"""
     name: str | None = None
     kana: str | None = None
+    reference_number: str | None = None
+    """What was to be registered (照会番号); none for any other request."""
+    reception_number: str | None = None
+    """Of the bulk exchange that is downloaded (受付番号); none for any other request."""
 
 
 class RequestMessage(Hidden):

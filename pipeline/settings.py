@@ -126,6 +126,12 @@ class CentreSettings(Table):
     minimum_age_seconds: float = Field(default=0.0, ge=0)
     """The least age of a copy before it may be erased (precondition C8)."""
     request_timeout_seconds: float = Field(default=180.0, gt=0)
+    download_first_seconds: float = Field(default=10.0, gt=0)
+    """After how long the result of a bulk request is first asked for; each further time after twice as long."""
+    download_most_seconds: float = Field(default=300.0, gt=0)
+    """The longest such wait."""
+    download_hours: float = Field(default=24.0, gt=0)
+    """How long the service may say of a bulk request that it is still at work (処理中)."""
     republish_seconds: float = Field(default=900.0, gt=0)
     batch: int = Field(default=100, ge=1, le=1000)
     ballast_bytes: int = Field(default=16 << 20, ge=0)

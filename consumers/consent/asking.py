@@ -18,6 +18,7 @@ from pipeline.keyring import Keyring
 from pipeline.oqs.names import Extension, Folder, Phase
 from pipeline.request_row import RequestDetail
 from pipeline.sealing import KeyClass, Opener, Sealer
+from pipeline.storage.engine import insert_new
 from pipeline.storage.schema import requests
 from pipeline.topology import Role
 
@@ -44,6 +45,7 @@ class Wanted:
     window_until: datetime | None = None
     patient_hash: str | None = None
     inquiry_id: str | None = None
+    """The inquiry it is one step of; none: it begins one of its own."""
     phase: Phase = "01"
     attempt: int = 1
     period: str | None = None
@@ -52,35 +54,37 @@ class Wanted:
 
 
 def add(connection: Connection, keyring: Keyring, wanted: Wanted, timeout: timedelta, now: datetime) -> str:
-    """Write a request row; consent orders it within a second. Returns the request id."""
+    """Write a request row; consent orders it within a second. Returns the request id.
+
+    One that is there already, by its base name, stays as it is.
+    """
     correlation = keyring.identity(wanted.clinic).mac("correlation", wanted.file.base_name.encode())
     request_id = derive_id("request", wanted.clinic, correlation)
     public = keyring.epoch_key(wanted.clinic, KeyClass.STANDING, now)
     sealed = Sealer().seal(public, wanted.clinic, request_context(request_id), wanted.file.model_dump_json().encode())
-    connection.execute(
-        requests.insert().values(
-            request_id=request_id,
-            clinic=wanted.clinic,
-            terminal=wanted.terminal,
-            kind=wanted.kind,
-            state=RequestState.WANTED.value,
-            category=wanted.category,
-            base_hash=correlation,
-            person_hash=wanted.person_hash,
-            patient_hash=wanted.patient_hash,
-            sealed_request=sealed,
-            grant_id=wanted.grant_id,
-            inquiry_id=wanted.inquiry_id,
-            phase=wanted.phase,
-            attempt=wanted.attempt,
-            period=wanted.period,
-            asked_by=wanted.asked_by,
-            wanted_at=now,
-            not_before=wanted.not_before,
-            window_until=wanted.window_until,
-            withdraw_at=(wanted.not_before or now) + timeout,
-        )
-    )
+    row = {
+        "request_id": request_id,
+        "clinic": wanted.clinic,
+        "terminal": wanted.terminal,
+        "kind": wanted.kind,
+        "state": RequestState.WANTED.value,
+        "category": wanted.category,
+        "base_hash": correlation,
+        "person_hash": wanted.person_hash,
+        "patient_hash": wanted.patient_hash,
+        "sealed_request": sealed,
+        "grant_id": wanted.grant_id,
+        "inquiry_id": wanted.inquiry_id or request_id,
+        "phase": wanted.phase,
+        "attempt": wanted.attempt,
+        "period": wanted.period,
+        "asked_by": wanted.asked_by,
+        "wanted_at": now,
+        "not_before": wanted.not_before,
+        "window_until": wanted.window_until,
+        "withdraw_at": (wanted.not_before or now) + timeout,
+    }
+    insert_new(connection, requests, [row])
     return request_id
 
 

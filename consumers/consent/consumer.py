@@ -17,8 +17,11 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from consumers.consent import asking, ledger, requests
+from consumers.consent.asking import Wanted
+from consumers.consent.exchange import Follow, Patience, follow
 from consumers.consent.facts import Facts, FileFacts, Gatherer
 from consumers.consent.grants import Unusable, read
+from consumers.consent.hearing import Heard
 from consumers.consent.ledger import Entry, Told
 from consumers.consent.request_state import Happening, RequestState, after
 from consumers.consent.requests import Change, Ordered, ToPlace
@@ -30,6 +33,7 @@ from pipeline.events import Event, RecordParsed, RequestEvent, RequestPlaced, Re
 from pipeline.keyring import Keyring
 from pipeline.oqs.answers import Layer
 from pipeline.outcome import Outcome
+from pipeline.request_row import RequestMessage
 from pipeline.sealing import Opener, Sealer
 from pipeline.settings import Settings
 from pipeline.storage.engine import insert_new
@@ -43,7 +47,7 @@ _ANSWERS: Final = {
     Layer.NEGATIVE_VALIDITY: Happening.ANSWERED,
     Layer.OK: Happening.ANSWERED,
 }
-"""What an answer does to its request. One that is still processing does nothing."""
+"""What an answer does to its request. One that is still processing does nothing but within a bulk exchange."""
 
 
 class Consent(Consumer[Event, Facts]):
@@ -74,7 +78,7 @@ class Consent(Consumer[Event, Facts]):
                 found = facts.files[prepared.file_id]
                 if isinstance(found, PermanentError):
                     raise found
-                return _decide_file(prepared, found, facts, now)
+                return _decide_file(prepared, found, facts, Patience.of(self._settings.centre), now)
             case RequestEvent():
                 return _decide_report(prepared, facts)
             case _:
@@ -86,6 +90,10 @@ class Consent(Consumer[Event, Facts]):
         ledger.write(connection, _of(writes, Entry), before, now)
         ledger.mark_told(connection, _of(writes, Told))
         requests.apply_changes(connection, _of(writes, Change), now)
+        requests.keep_words(connection, self._keyring, _of(writes, requests.Told), now)
+        timeout = timedelta(seconds=self._settings.centre.request_timeout_seconds)
+        for wanted in _of(writes, Wanted):
+            asking.add(connection, self._keyring, wanted, timeout, now)
         requests.mark_ordered(connection, _of(writes, Ordered))
         insert_new(connection, receipts, [_receipt(parsed, now) for parsed in _of(writes, RecordParsed)])
 
@@ -119,9 +127,9 @@ def _receipt(parsed: RecordParsed, now: datetime) -> dict[str, Any]:
     }
 
 
-def _decide_file(event: RecordParsed, found: FileFacts, facts: Facts, now: datetime) -> Outcome:
+def _decide_file(event: RecordParsed, found: FileFacts, facts: Facts, patience: Patience, now: datetime) -> Outcome:
     entries, unusable = _entries(event, found, now)
-    changes = _answered(event, found, facts)
+    changes = _answered(event, found, facts, patience, now)
     events = tuple(entry.announcement() for entry in entries if entry.grant.counts)
     if unusable:
         # Unreadable first: the clock may come right, an unreadable time never will.
@@ -150,15 +158,35 @@ def _entries(event: RecordParsed, found: FileFacts, now: datetime) -> tuple[list
     return list(entries.values()), unusable
 
 
-def _answered(event: RecordParsed, found: FileFacts, facts: Facts) -> tuple[Change, ...]:
-    happening = Happening.FOREIGN if found.is_foreign else _ANSWERS.get(found.layer)
-    if found.request_id is None or happening is None:
+def _answered(
+    event: RecordParsed, found: FileFacts, facts: Facts, patience: Patience, now: datetime
+) -> tuple[object, ...]:
+    """Say what the answer does to its request, what the service said in words, and what is asked next."""
+    heard = found.heard
+    if found.request_id is None or heard is None:
         return ()
-    if after(RequestState(facts.requests[event.clinic, found.request_id]), happening) is None:
+    followed = _followed(found, heard, patience, now)
+    if followed is None:
         return ()
-    reason = requests.FOREIGN if found.is_foreign else found.layer.value
-    told = None if happening is Happening.ANSWERED else reason
-    return (Change(found.request_id, happening, told, answer_file_id=event.file_id),)
+    writes: list[object] = []
+    if after(RequestState(facts.requests[event.clinic, found.request_id]), followed.happening) is not None:
+        change = Change(found.request_id, followed.happening, followed.reason, answer_file_id=event.file_id)
+        writes.append(change)
+    if (heard.answer.code or heard.answer.message) and not found.is_foreign:
+        # Of a foreign answer the words are about somebody else.
+        words = RequestMessage(layer=found.layer.value, code=heard.answer.code, text=heard.answer.message)
+        writes.append(requests.Told(event.clinic, found.request_id, words))
+    return (*writes, followed.wanted) if followed.wanted is not None else tuple(writes)
+
+
+def _followed(found: FileFacts, heard: Heard, patience: Patience, now: datetime) -> Follow | None:
+    if found.is_foreign:
+        return Follow(Happening.FOREIGN, requests.FOREIGN)
+    within = follow(heard.step, heard.said, patience, now)
+    happening = _ANSWERS.get(found.layer)
+    if within is not None or happening is None:
+        return within
+    return Follow(happening, None if happening is Happening.ANSWERED else found.layer.value)
 
 
 def _decide_report(event: RequestEvent, facts: Facts) -> Outcome:
@@ -182,6 +210,9 @@ def _change(event: RequestEvent) -> Change | None:
         case RequestRefused(reason="expired"):
             # Only the order was too old; another is made while the request is due.
             return None
+        case RequestRefused(reason=requests.CLOCK):
+            # It stays wanted: the clock may be set right while its window stands.
+            return Change(event.request_id, Happening.POSTPONED, requests.CLOCK)
         case RequestRefused(reason="window"):
             return Change(event.request_id, Happening.WINDOW_CLOSED, event.reason)
         case RequestRefused():

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, or_, select, tuple_
 
 from consumers.consent.grants import Asked, asked
+from consumers.consent.hearing import Heard, Hearing
 from pipeline.contents import record_context
 from pipeline.errors import PermanentError
 from pipeline.events import Event, RecordParsed, RequestEvent
@@ -56,6 +57,8 @@ class FileFacts:
     is_foreign: bool
     request_id: str | None
     answers: tuple[PersonAnswer, ...]
+    heard: Heard | None = None
+    """What it says to that request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,15 @@ class Facts:
     requests: dict[tuple[str, str], str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was asked of the store for the whole batch."""
+
+    requests: dict[tuple[str, str], Row[Any]]
+    patients: dict[tuple[str, str], str]
+    connection: Connection
+
+
 class Gatherer:
     """Reads facts with the keys of the centre."""
 
@@ -75,48 +87,39 @@ class Gatherer:
         self._keyring = keyring
         self._opener = Opener(keyring)
         self._sealer = Sealer()
+        self._hearing = Hearing(keyring)
 
     def gather(self, connection: Connection, batch: Sequence[Event]) -> Facts:
         parsed = [event for event in batch if isinstance(event, RecordParsed)]
         sizes.check(connection, {event.file_id for event in parsed}, files.c.sealed_record)
         rows = {row.file_id: row for row in connection.execute(_files_of(parsed))} if parsed else {}
         held = _requests(connection, batch, rows)
-        by_base = {(row.clinic, row.base_hash): row.request_id for row in held}
-        patients = _patients(connection, rows)
-        found = {event.file_id: self._read(event, rows.get(event.file_id), by_base, patients) for event in parsed}
+        known = _Known({(row.clinic, row.base_hash): row for row in held}, _patients(connection, rows), connection)
+        found = {event.file_id: self._read(event, rows.get(event.file_id), known) for event in parsed}
         return Facts(found, {(row.clinic, row.request_id): row.state for row in held})
 
-    def _read(
-        self,
-        event: RecordParsed,
-        row: Row[Any] | None,
-        by_base: dict[tuple[str, str], str],
-        patients: dict[tuple[str, str], str],
-    ) -> FileFacts | PermanentError:
+    def _read(self, event: RecordParsed, row: Row[Any] | None, known: _Known) -> FileFacts | PermanentError:
         try:
-            return self._open(event, row, by_base, patients)
+            return self._open(event, row, known)
         except PermanentError as error:
             return error
         except ValueError:
             return PermanentError("record_unreadable")
 
-    def _open(
-        self,
-        event: RecordParsed,
-        row: Row[Any] | None,
-        by_base: dict[tuple[str, str], str],
-        patients: dict[tuple[str, str], str],
-    ) -> FileFacts:
+    def _open(self, event: RecordParsed, row: Row[Any] | None, known: _Known) -> FileFacts:
         if row is None or row.clinic != event.clinic or row.sealed_record is None:
             raise PermanentError("record_missing")
         sealed: bytes = row.sealed_record
         record = parse_record_json(self._opener.open(event.clinic, record_context(event.file_id), sealed))
+        request = known.requests.get((event.clinic, row.correlation_hash))
+        heard = self._hearing.read(known.connection, request, record) if request else None
         return FileFacts(
             layer=layer_of(record),
             processed_at=row.processed_at,
-            is_foreign=row.reason == "foreign_answer",
-            request_id=by_base.get((event.clinic, row.correlation_hash)),
-            answers=tuple(self._answers(event, record, patients, row.captured_at)),
+            is_foreign=row.reason == "foreign_answer" or (heard is not None and heard.is_foreign),
+            request_id=request.request_id if request else None,
+            answers=tuple(self._answers(event, record, known.patients, row.captured_at)),
+            heard=heard,
         )
 
     def _answers(
@@ -177,8 +180,7 @@ def _requests(connection: Connection, batch: Sequence[Event], rows: Mapping[str,
     named = sorted({event.request_id for event in batch if isinstance(event, RequestEvent)})
     if not bases and not named:
         return ()
-    query = select(requests.c.request_id, requests.c.clinic, requests.c.base_hash, requests.c.state)
-    query = query.where(
+    query = select(requests).where(
         or_(tuple_(requests.c.clinic, requests.c.base_hash).in_(bases), requests.c.request_id.in_(named))
     )
     return connection.execute(query.order_by(requests.c.request_id).with_for_update()).all()

@@ -30,6 +30,10 @@ class Happening(StrEnum):
     SERVICE_REFUSED = "service_refused"
     FOREIGN = "foreign"
     """The answer told of another person."""
+    STILL_PROCESSING = "still_processing"
+    """A download came before its result was ready (処理中); the next one is another request."""
+    POSTPONED = "postponed"
+    """The terminal could not place it now, and may later."""
     WITHDRAWN = "withdrawn"
     WINDOW_CLOSED = "window_closed"
     TIME_OVER = "time_over"
@@ -45,6 +49,8 @@ TABLE: Final[dict[Happening, tuple[frozenset[RequestState], RequestState]]] = {
     Happening.ANSWERED: (_OPEN | _ASSUMED | {_S.REFUSED}, _S.ANSWERED),
     Happening.SERVICE_REFUSED: (_OPEN | _ASSUMED, _S.REFUSED),
     Happening.FOREIGN: (_OPEN | _ASSUMED | {_S.ANSWERED}, _S.REFUSED),
+    Happening.STILL_PROCESSING: (_OPEN | _ASSUMED, _S.ANSWERED),
+    Happening.POSTPONED: (frozenset({_S.WANTED}), _S.WANTED),
     Happening.WITHDRAWN: (frozenset({_S.WANTED, _S.PLACED, _S.TIMED_OUT}), _S.WITHDRAWN),
     Happening.WINDOW_CLOSED: (frozenset({_S.WANTED}), _S.EXPIRED),
     Happening.TIME_OVER: (_OPEN, _S.TIMED_OUT),

@@ -16,9 +16,13 @@ from consumers.consent.grants import Grant, Source, may_ask
 from consumers.consent.request_state import TABLE, Happening, RequestState
 from pipeline import edge_reports
 from pipeline.clock import DRIFT_LIMIT
+from pipeline.contents import request_context
 from pipeline.custody import FileOutcome
+from pipeline.keyring import Keyring
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.outcome import Outcome
+from pipeline.request_row import RequestMessage
+from pipeline.sealing import KeyClass, Sealer
 from pipeline.settings import Settings
 from pipeline.storage.schema import files, grants, requests, standings
 from pipeline.topology import Edge
@@ -27,6 +31,9 @@ MOST = 100
 FOREIGN_FOR: Final = timedelta(days=7)
 """How long after its answer a request may still turn out to have been answered for another person."""
 FOREIGN: Final = "foreign_answer"
+CLOCK: Final = "clock"
+"""The terminal doubts its clock."""
+BY_STAFF: Final = "by_staff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,15 @@ class Change:
     reason: str | None = None
     answer_file_id: str | None = None
     placed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The service said something to a request in words."""
+
+    clinic: str
+    request_id: str
+    message: RequestMessage = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class ToPlace:
 def apply_changes(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
     for change in sorted(changes, key=_request_id):
         meets, leads_to = TABLE[change.happening]
-        is_end = leads_to is not RequestState.PLACED
+        is_end = leads_to not in (RequestState.PLACED, RequestState.WANTED)
         values: dict[str, Any] = {"state": leads_to.value, "ended_at": now if is_end else None}
         if change.happening is Happening.PLACED:
             values |= {"placed_at": change.placed_at, "reason": None}
@@ -75,6 +91,18 @@ def apply_changes(connection: Connection, changes: Sequence[Change], now: dateti
             values["answer_file_id"] = change.answer_file_id
         allowed = requests.c.state.in_(sorted(state.value for state in meets))
         connection.execute(update(requests).where(requests.c.request_id == change.request_id, allowed).values(**values))
+
+
+def keep_words(connection: Connection, keyring: Keyring, told: Sequence[Told], now: datetime) -> None:
+    """Keep what the service said, sealed; a bare code never replaces words, whichever came first."""
+    sealer = Sealer()
+    for one in told:
+        public = keyring.epoch_key(one.clinic, KeyClass.STANDING, now)
+        content = one.message.model_dump_json().encode()
+        sealed = sealer.seal(public, one.clinic, request_context(one.request_id), content)
+        own = requests.c.request_id == one.request_id
+        where = own if one.message.text else and_(own, requests.c.sealed_message.is_(None))
+        connection.execute(update(requests).where(where).values(sealed_message=sealed))
 
 
 def _request_id(change: Change) -> str:
@@ -95,9 +123,9 @@ def ended(connection: Connection, settings: Settings, now: datetime) -> list[Out
         and_(requests.c.state == RequestState.WANTED, requests.c.withdraw_at <= now),
         and_(requests.c.state == RequestState.PLACED, requests.c.withdraw_at <= now - settings.lease),
     )
-    late = select(requests.c.request_id).where(over).order_by(requests.c.request_id).limit(MOST)
+    late = select(requests.c.request_id, requests.c.reason).where(over).order_by(requests.c.request_id).limit(MOST)
     foreign = (
-        select(requests.c.request_id)
+        select(requests.c.request_id, requests.c.reason)
         .join(files, files.c.file_id == requests.c.answer_file_id)
         .where(
             files.c.outcome == FileOutcome.REJECTED,
@@ -108,13 +136,28 @@ def ended(connection: Connection, settings: Settings, now: datetime) -> list[Out
         )
         .limit(MOST)
     )
-    changes = [Change(found, Happening.TIME_OVER, "no_answer") for found in _claim(connection, late)]
-    changes += [Change(found, Happening.FOREIGN, FOREIGN) for found in _claim(connection, foreign)]
+    # A terminal that doubted its clock to the end is the reason why nobody was asked.
+    changes = [
+        Change(row.request_id, Happening.TIME_OVER, CLOCK if row.reason == CLOCK else "no_answer")
+        for row in _claim(connection, late)
+    ]
+    changes += [Change(row.request_id, Happening.FOREIGN, FOREIGN) for row in _claim(connection, foreign)]
     return [Outcome(change.happening.value, writes=(change,)) for change in changes]
 
 
-def _claim(connection: Connection, query: Any) -> list[str]:
-    return list(connection.scalars(query.with_for_update(of=requests, skip_locked=True)))
+def _claim(connection: Connection, query: Any) -> Sequence[Row[Any]]:
+    return connection.execute(query.with_for_update(of=requests, skip_locked=True)).all()
+
+
+def take_back(connection: Connection, request_id: str, now: datetime) -> bool:
+    """End a request that no terminal has been ordered to place; False when it is too late for that.
+
+    One that was ordered is taken back by its terminal at its time-out.
+    """
+    unordered = or_(requests.c.ordered_until.is_(None), requests.c.ordered_until <= now)
+    own = and_(requests.c.request_id == request_id, requests.c.state == RequestState.WANTED.value, unordered)
+    ended = {"state": RequestState.WITHDRAWN.value, "reason": BY_STAFF, "ended_at": now}
+    return connection.execute(update(requests).where(own).values(**ended)).rowcount == 1
 
 
 def to_place(connection: Connection, settings: Settings, now: datetime) -> tuple[list[ToPlace], list[Outcome]]:

@@ -14,15 +14,19 @@ from pipeline.request_row import RequestDetail
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Asked:
-    """A request of ours, and the file identifier that the answer carries."""
+    """A request of ours, and the file identifier and reception number (受付番号) that the answer carries."""
 
     request: RequestDetail
     identifier: str | None
+    reception_number: str | None = None
 
 
 def is_foreign(asked: Asked, entries: Sequence[Entry]) -> bool:
     """Say whether an answer to a request of ours is about another person."""
     if asked.identifier is not None and asked.identifier != asked.request.arbitrary_file_identifier:
+        return True
+    own = asked.request.reception_number
+    if own is not None and asked.reception_number not in (None, own):
         return True
     if any(entry.echo is not None and _is_other_query(asked.request, entry.echo) for entry in entries):
         return True

@@ -23,7 +23,7 @@ from pipeline.contents import record_context, request_context
 from pipeline.custody import FileOutcome
 from pipeline.errors import PermanentError
 from pipeline.keyring import Keyring
-from pipeline.oqs.answers import arbitrary_file_identifier, processed_at
+from pipeline.oqs.answers import arbitrary_file_identifier, processed_at, reception_number
 from pipeline.oqs.records import parse_record_json
 from pipeline.patient_row import PatientRow
 from pipeline.request_row import RequestDetail
@@ -114,8 +114,8 @@ class Gatherer:
             return replace(fact, fault=error)
         except ValueError:
             return replace(fact, fault=PermanentError("record_unreadable"))
-        identifier = arbitrary_file_identifier(record)
-        case = Case(entries(record), (), _choose(own, identifier))
+        asked_for = _choose(own, arbitrary_file_identifier(record), reception_number(record))
+        case = Case(entries(record), (), asked_for)
         return replace(fact, case=case, processed_at=processed_at(record) or row.processed_at)
 
     def _request(self, row: Row[Any]) -> RequestDetail:
@@ -209,12 +209,12 @@ class _Search:
                 self._by_patient.setdefault(opened.patient_id, []).append(opened)
 
 
-def _choose(own: Sequence[RequestDetail], identifier: str | None) -> Asked | None:
+def _choose(own: Sequence[RequestDetail], identifier: str | None, received_as: str | None) -> Asked | None:
     """Choose the request an answer belongs to; of several of one base name, the one whose identifier it carries."""
     if not own:
         return None
     exact = [request for request in own if request.arbitrary_file_identifier == identifier]
-    return Asked((exact or own)[0], identifier)
+    return Asked((exact or own)[0], identifier, received_as)
 
 
 def _held(connection: Connection, file_ids: Sequence[str]) -> dict[str, list[Row[Any]]]:

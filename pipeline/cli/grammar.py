@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from pipeline.cli.request_grammar import request_words, requests_words
 from pipeline.topology import Role
 
 if TYPE_CHECKING:
@@ -150,8 +151,7 @@ def _looking(command: "_Command", common: ArgumentParser) -> None:
     _filters(listing)
     listing.add_argument("--all", action="store_true", help="every answer, not only the one that stands")
     _clinical(command("clinical", "medication and checkups of one patient, for who may see them"), common)
-    requests = _group(command("requests", "inquiries to the service"))
-    _filters(requests.add_parser("list", parents=[common]))
+    requests_words(_group(command("requests", "what was asked of the service, and what came of it")), common, _filters)
 
 
 def _clinical(command: ArgumentParser, common: ArgumentParser) -> None:
@@ -178,6 +178,7 @@ def _reparse(action: ArgumentParser) -> None:
 
 
 def _deciding(command: "_Command", common: ArgumentParser) -> None:
+    request_words(_group(command("request", "ask the service (照会)")), common)
     parked = _group(command("parked", "messages set aside for a person"))
     for name in ("list", "groups"):
         listing = parked.add_parser(name, parents=[common])

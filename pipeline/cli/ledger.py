@@ -1,4 +1,4 @@
-"""`onshi consents list`, `onshi requests list`: what patients allowed, and what we asked."""
+"""`onshi consents list`: what patients allowed."""
 
 from argparse import Namespace
 from typing import Any
@@ -8,7 +8,6 @@ from sqlalchemy import select
 from pipeline.cli.desk import Desk
 from pipeline.settings import Settings
 from pipeline.storage.schema import grants, standings
-from pipeline.storage.schema import requests as request_table
 
 _CONSENTS = {
     "clinic": "clinic",
@@ -19,16 +18,6 @@ _CONSENTS = {
     "consented_at": "consented (JST)",
     "until": "until (JST)",
     "may_ask_now": "now",
-}
-_REQUESTS = {
-    "request_id": "request",
-    "clinic": "clinic",
-    "terminal": "terminal",
-    "kind": "kind",
-    "state": "state",
-    "reason": "reason",
-    "wanted_at": "wanted (JST)",
-    "ended_at": "ended (JST)",
 }
 _PSEUDONYM = 12
 """Hex digits of a person's keyed hash that are shown: enough to tell rows apart, useless elsewhere."""
@@ -59,26 +48,3 @@ def _consent(desk: Desk, row: Any) -> dict[str, Any]:
         "until": row.until,
         "may_ask_now": row.granted and (row.until is None or desk.now < row.until),
     }
-
-
-def requests(settings: Settings, arguments: Namespace) -> int:
-    with Desk(settings, arguments).closing() as desk:
-        query = select(request_table).order_by(request_table.c.wanted_at.desc()).limit(arguments.limit)
-        if arguments.clinic:
-            query = query.where(request_table.c.clinic == arguments.clinic)
-        names = (
-            "request_id",
-            "clinic",
-            "terminal",
-            "kind",
-            "category",
-            "state",
-            "reason",
-            "wanted_at",
-            "placed_at",
-            "ended_at",
-        )
-        with desk.store.reading() as connection:
-            rows = [{name: getattr(row, name) for name in names} for row in connection.execute(query)]
-        desk.show(rows, _REQUESTS, "requests")
-    return 0

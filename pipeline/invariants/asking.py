@@ -31,7 +31,8 @@ def _outside_window() -> Select[Any]:
             requests.c.placed_at.is_not(None),
             or_(
                 requests.c.placed_at >= requests.c.window_until,
-                and_(needs_consent, requests.c.window_until.is_(None)),
+                # A stored consent (visit, online) may have no end; every other opens a window.
+                and_(needs_consent, requests.c.window_until.is_(None), grants.c.until.is_not(None)),
                 and_(needs_consent, grants.c.grant_id.is_(None)),
                 and_(needs_consent, or_(~grants.c.granted, ~grants.c.may_request)),
                 and_(needs_consent, grants.c.until.is_not(None), requests.c.placed_at >= grants.c.until),

@@ -30,6 +30,7 @@ _SEALED: Final[tuple[tuple[Column[Any], Column[Any]], ...]] = (
     (patients.c.list_id, patients.c.sealed),
     (grants.c.grant_id, grants.c.sealed_person),
     (requests.c.request_id, requests.c.sealed_request),
+    (requests.c.request_id, requests.c.sealed_message),
     (holds.c.hold_id, holds.c.sealed_reason),
 )
 _MAGIC: Final = b"O1"

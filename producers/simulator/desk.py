@@ -14,6 +14,7 @@ from pipeline.oqs.codes import Validity
 from pipeline.oqs.eligibility import ConsentCategory, Registration, Search
 from pipeline.oqs.names import FileName, MessageKind, response_name
 from pipeline.oqs.records import ReturnedRequest
+from pipeline.oqs.requests import MAX_QUERIES, MAX_REGISTRATIONS
 from pipeline.oqs.times import JST, OPEN, format_instant, parse_day, parse_month
 from producers.simulator import answers, bulk_answers, history_answers
 from producers.simulator.answers import Frame, Refusal
@@ -236,6 +237,7 @@ class Desk:
 
     def _bulk(self, name: FileName, base: str, frame: Frame, request: ReturnedRequest) -> Reply:
         if name.phase == "01":
+            _check_bulk(name.kind, request)
             reception_number = f"{format_instant(frame.at)}{len(self._taken) + 1:024d}"
             ready_at = self.clock.now() + self.behaviour.processing_for
             self._taken[reception_number] = _Taken(name.kind, request, ready_at)
@@ -319,6 +321,16 @@ def months_of(request: ReturnedRequest, today: date) -> list[date]:
         return []
     first = start.year * 12 + start.month - 1
     return [date(month // 12, month % 12 + 1, 1) for month in range(first, first + count)]
+
+
+def _check_bulk(kind: MessageKind, request: ReturnedRequest) -> None:
+    """Refuse a bulk request of more entries than a file may hold (sections 3.3 and 3.5), or of none."""
+    if kind is MessageKind.BULK_REGISTRATION:
+        is_good = 1 <= len(request.registrations) <= MAX_REGISTRATIONS
+    else:
+        is_good = 1 <= len(request.searches) <= (MAX_QUERIES if kind is MessageKind.BULK_ELIGIBILITY else 1)
+    if not is_good:
+        raise MalformedError
 
 
 def _only_search(request: ReturnedRequest) -> Search:

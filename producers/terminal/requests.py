@@ -40,6 +40,8 @@ from producers.terminal.wipe import (
 WINDOW_MARGIN = timedelta(seconds=60)
 """How long before a consent's limit nothing is asked any more (design section 9)."""
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PASSING = frozenset({"clock", "expired"})
+"""Refusals that may be over when the request is ordered again: the clock was set right, the new order is fresh."""
 _log = logging.getLogger("onshi.terminal")
 
 
@@ -200,10 +202,13 @@ class Requests:
         _log.warning("request refused", extra={"request_id": order.request_id, "reason": reason})
 
     def _is_to_be_placed_anew(self, row: Row) -> bool:
-        """Say whether a crash left it before the rename; a rename that happened is completed here."""
-        if row.state is not State.PLACING:
-            return False
-        return not self._complete(row)
+        """Say whether it was never placed and may be now: a crash before the rename, or a refusal that has passed.
+
+        A rename that happened is completed here.
+        """
+        if row.state is State.REFUSED:
+            return row.reason in _PASSING
+        return row.state is State.PLACING and not self._complete(row)
 
     def _complete(self, row: Row) -> bool:
         try:

@@ -192,12 +192,29 @@ def test_placed_request_gives_the_terminal_a_lease_to_report(centre: Centre) -> 
 
 
 @pytest.mark.parametrize(
-    ("reason", "state"), [("window", "expired"), ("folder", "refused"), ("clock", "refused"), ("expired", "wanted")]
+    ("reason", "state"), [("window", "expired"), ("folder", "refused"), ("clock", "wanted"), ("expired", "wanted")]
 )
 def test_refusal_of_the_terminal(centre: Centre, reason: str, state: str) -> None:
     request_id = _want(centre)
     _handle(centre, RequestRefused(clinic="c1", edge="t1", request_id=request_id, reason=reason))
     assert _state(centre)[0] == state
+
+
+def test_request_refused_for_the_clock_is_ordered_again_and_ends_with_that_reason(centre: Centre) -> None:
+    request_id = _want(centre)
+    (first,) = _due(centre, NOW)
+    _handle(centre, RequestRefused(clinic="c1", edge="t1", request_id=request_id, reason="clock"))
+    assert _state(centre) == ("wanted", "clock")
+    assert len(_due(centre, first.until)) == 1
+    _due(centre, NOW + timedelta(hours=1))
+    assert _state(centre) == ("timed_out", "clock")
+
+
+def test_placing_after_a_doubted_clock_forgets_the_doubt(centre: Centre) -> None:
+    request_id = _want(centre)
+    _handle(centre, RequestRefused(clinic="c1", edge="t1", request_id=request_id, reason="clock"))
+    _handle(centre, RequestPlaced(clinic="c1", edge="t1", request_id=request_id, placed_at=NOW))
+    assert _state(centre) == ("placed", None)
 
 
 def test_another_clinic_cannot_move_a_request(centre: Centre) -> None:

@@ -14,7 +14,7 @@ from pipeline.envelope import (
     read,
     write,
 )
-from pipeline.events import EVENTS, Event, FileCaptured, FileStored
+from pipeline.events import EVENTS, Event, FileCaptured, FileStored, RequestRefused
 from pipeline.topology import CENTRE_ROLES, LISTENS, Exchange
 
 NOW = datetime(2026, 5, 12, 0, 15, 33, tzinfo=UTC)
@@ -90,6 +90,12 @@ def test_neighbours_of_one_edge_travel_together_and_keep_their_own_ids() -> None
 def test_an_event_repeated_has_the_same_id_and_another_has_another() -> None:
     assert stored(1).id == stored(1).id
     assert len({stored(1).id, stored(2).id, stored(1, edge="t2").id, captured().id}) == 4
+
+
+def test_a_request_refused_for_another_reason_is_another_event() -> None:
+    reasons = ("clock", "clock", "folder")
+    made = [RequestRefused(clinic="c001", edge="t1", request_id="r1", reason=reason) for reason in reasons]
+    assert len({event.id for event in made}) == 2
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,15 @@ def test_a_file_that_is_open_again_after_its_copy_went_rightly_breaks_nothing(fi
     assert names(look(finished, damage)) == []
 
 
+def test_a_request_under_a_consent_without_end_needs_no_window(finished: Line) -> None:
+    def damage(connection: Connection, _: Line) -> None:
+        connection.execute(update(t.requests).where(R1).values(window_until=None))
+        granted = _first(connection, t.requests, R1).grant_id
+        connection.execute(update(t.grants).where(t.grants.c.grant_id == granted).values(until=None))
+
+    assert "I5" not in names(look(finished, damage))
+
+
 def test_what_waits_for_a_person_is_not_stuck(finished: Line) -> None:
     def damage(connection: Connection, line: Line) -> None:
         _stuck(connection, line)

@@ -281,6 +281,17 @@ def test_registration_without_branch_number_is_refused(desk: Desk) -> None:
     assert answer_of(refused).layer is Layer.PERSON_ERROR
 
 
+@pytest.mark.parametrize(("count", "extension"), [(0, ".err"), (300, ".xml"), (301, ".err")])
+def test_a_bulk_request_of_more_than_three_hundred_or_of_none_comes_back(
+    desk: Desk, count: int, extension: str
+) -> None:
+    person = _visit(desk.terminal, Case.MATCH).person
+    path = desk.put(MessageKind.BULK_ELIGIBILITY, [], _search(person) * count)
+    desk.terminal.service.poll()
+    assert extension in {found.suffix for found in desk.folders.res.iterdir()}
+    assert (path.stem + ".err" in {found.name for found in desk.folders.res.iterdir()}) is (extension == ".err")
+
+
 def _bulk(desk: Desk, kind: MessageKind, body: Fields) -> tuple[Record, Record]:
     """Ask at once and again when it is ready."""
     receipt = desk.ask(kind, [], body)

@@ -87,6 +87,22 @@ def test_an_unreliable_clock_places_nothing(bench: BenchMaker) -> None:
     assert not list(terminal.terminal.req.iterdir())
 
 
+def test_a_request_refused_for_the_clock_is_placed_once_the_clock_is_right_again(bench: BenchMaker) -> None:
+    clock = SteppingClock()
+    terminal = bench(clock)
+    terminal.drop(1)
+    terminal.captured()
+    clock.shift = timedelta(hours=-25)
+    terminal.order(terminal.request(FREE, request_id="r1"))
+    terminal.wait_for(RequestRefused)
+    terminal.stop()
+    clock.shift = timedelta(0)
+    terminal.start()
+    terminal.order(terminal.request(FREE, request_id="r1"))
+    terminal.wait_for(RequestPlaced)
+    assert [path.name for path in terminal.terminal.req.iterdir()] == [NAME]
+
+
 def test_a_request_nobody_takes_is_taken_back(bench: BenchMaker) -> None:
     terminal = bench()
     terminal.order(terminal.request(FREE, withdraw_at=now() + timedelta(seconds=1)))

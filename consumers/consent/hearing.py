@@ -1,0 +1,85 @@
+"""What does an answer say to the request of ours that it answers?"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from consumers.consent.asking import RequestFile
+from consumers.consent.belonging import is_foreign
+from consumers.consent.exchange import Said, Step
+from pipeline.contents import request_context
+from pipeline.keyring import Keyring
+from pipeline.oqs.answers import Answer, answer_of, institution_code, reception_number
+from pipeline.oqs.names import MessageKind
+from pipeline.oqs.records import Record
+from pipeline.oqs.requests import read_request
+from pipeline.sealing import Opener
+from pipeline.storage.schema import requests
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An answer beside its request. `is_foreign`: it is not the answer to that request, whatever its name says."""
+
+    step: Step
+    answer: Answer
+    said: Said = field(repr=False)
+    is_foreign: bool
+
+
+class Hearing:
+    """Opens requests with the keys of the centre."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._opener = Opener(keyring)
+
+    def read(self, connection: Connection, row: Row[Any], record: Record) -> Heard:
+        """Read what a record says to the request of this row.
+
+        Raises:
+            PermanentError: the request cannot be opened.
+            ValueError: it is damaged.
+        """
+        raw = self._opener.open(row.clinic, request_context(row.request_id), row.sealed_request)
+        file = RequestFile.model_validate_json(raw)
+        inquiry_id = row.inquiry_id or row.request_id
+        following = row.attempt + 1 if row.phase == "02" else 1
+        identity = self._keyring.identity(row.clinic)
+        step = Step(
+            request_id=row.request_id,
+            clinic=row.clinic,
+            terminal=row.terminal,
+            kind=row.kind,
+            phase=row.phase,
+            attempt=row.attempt,
+            inquiry_id=inquiry_id,
+            asked_by=row.asked_by,
+            begun_at=_begun(connection, row, inquiry_id),
+            detail=file,
+            digest=identity.mac("download", inquiry_id.encode(), str(following).encode()),
+        )
+        answer = answer_of(record)
+        said = Said(answer.layer, _code(step, record, file), reception_number(record))
+        return Heard(step, answer, said, is_foreign(file, record))
+
+
+def _code(step: Step, record: Record, file: RequestFile) -> str:
+    """Name the institution code that the exchange goes on under: the answer's, else that of our own request."""
+    told = institution_code(record)
+    if told or not step.is_bulk:
+        return told or ""
+    return read_request(
+        MessageKind(step.kind), file.content, "02" if step.is_download else "01"
+    ).header.institution_code
+
+
+def _begun(connection: Connection, row: Row[Any], inquiry_id: str) -> datetime:
+    own: datetime = row.wanted_at
+    if inquiry_id == row.request_id:
+        return own
+    query = select(requests.c.wanted_at).where(requests.c.request_id == inquiry_id)
+    first: datetime | None = connection.execute(query).scalar()
+    return first or own
