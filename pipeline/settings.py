@@ -199,11 +199,33 @@ class Chart(Table):
         return {"medication": value, "checkup": value} if isinstance(value, bool) else value
 
 
+class Fetch(Table):
+    """What is asked by itself when a patient consents (design section 9). `[clinics.fetch]`."""
+
+    enabled: bool = True
+    medication: tuple[Literal["xml", "pdf"], ...] = ("xml",)
+    """XML: one request for each month. PDF: one for the whole range."""
+    treatments: bool = True
+    """Ask for treatments (診療情報) too, where the patient consented to it."""
+    prescriptions: bool = False
+    """Show what the electronic prescription service knows (処方・調剤情報閲覧区分); then this month is asked too."""
+    checkup: tuple[Literal["xml", "pdf"], ...] = ("xml",)
+    months: int = Field(default=12, ge=1, le=12)
+    """How many months back from the last one."""
+    medication_every: Duration = timedelta(hours=6)
+    checkup_every: Duration = timedelta(days=1)
+    only_valid: bool = True
+    """Ask only for who is insured (資格有効性 1)."""
+    sources: tuple[Literal["reader", "visit", "online"], ...] = ("reader",)
+    """Whose consents lead to requests by themselves."""
+
+
 class Clinic(Table):
     id: Name
     institution_codes: tuple[InstitutionCode, ...] = Field(min_length=1)
     terminals: tuple[Terminal, ...] = ()
     chart: Chart | None = None
+    fetch: Fetch = Fetch()
 
 
 class Staff(Table):

@@ -51,15 +51,21 @@ class Wanted:
     period: str | None = None
     asked_by: str = Role.CONSENT.value
     not_before: datetime | None = None
+    request_id: str | None = None
+    """Derived from what it is wanted for, where a second wish for the same must make no second request."""
+    treatment_grant_id: str | None = None
+    file_category: str | None = None
+    wanted_until: datetime | None = None
+    """How long it may wait for its turn; its time-out then begins anew with each order."""
 
 
 def add(connection: Connection, keyring: Keyring, wanted: Wanted, timeout: timedelta, now: datetime) -> str:
     """Write a request row; consent orders it within a second. Returns the request id.
 
-    One that is there already, by its base name, stays as it is.
+    A row of that id that is there already is left as it is.
     """
     correlation = keyring.identity(wanted.clinic).mac("correlation", wanted.file.base_name.encode())
-    request_id = derive_id("request", wanted.clinic, correlation)
+    request_id = wanted.request_id or derive_id("request", wanted.clinic, correlation)
     public = keyring.epoch_key(wanted.clinic, KeyClass.STANDING, now)
     sealed = Sealer().seal(public, wanted.clinic, request_context(request_id), wanted.file.model_dump_json().encode())
     row = {
@@ -74,6 +80,8 @@ def add(connection: Connection, keyring: Keyring, wanted: Wanted, timeout: timed
         "patient_hash": wanted.patient_hash,
         "sealed_request": sealed,
         "grant_id": wanted.grant_id,
+        "treatment_grant_id": wanted.treatment_grant_id,
+        "file_category": wanted.file_category,
         "inquiry_id": wanted.inquiry_id or request_id,
         "phase": wanted.phase,
         "attempt": wanted.attempt,
@@ -82,6 +90,7 @@ def add(connection: Connection, keyring: Keyring, wanted: Wanted, timeout: timed
         "wanted_at": now,
         "not_before": wanted.not_before,
         "window_until": wanted.window_until,
+        "wanted_until": wanted.wanted_until,
         "withdraw_at": (wanted.not_before or now) + timeout,
     }
     insert_new(connection, requests, [row])

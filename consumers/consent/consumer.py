@@ -4,12 +4,12 @@ Queue    consent
 Listens  record.parsed, request.placed, request.refused, request.withdrawn
 Emits    consent.recorded, consent.expiring, consent.expired, request.place
 Parks    consent_unreadable: a grant without a readable time or limit; consent_in_future: dated more than 60 s ahead,
-         counts when replayed under a right clock. All else of such a file is recorded. record_missing,
-         record_unreadable
+         counts when replayed under a right clock; withdrawal_ambiguous: a stored consent was ended, and it
+         may be one of several persons'. All else of such a file is recorded. record_missing, record_unreadable
 Repeats  safe: the ledger is keyed by what was answered, the newest answer stands, a request moves by its state table
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -20,9 +20,11 @@ from consumers.consent import asking, ledger, requests
 from consumers.consent.asking import Wanted
 from consumers.consent.exchange import Follow, Patience, follow
 from consumers.consent.facts import Facts, FileFacts, Gatherer
-from consumers.consent.grants import Unusable, read
+from consumers.consent.fetching import fetcher
+from consumers.consent.fetching.fetcher import Fetched, Fetcher
+from consumers.consent.grants import Unusable, read, refusal
 from consumers.consent.hearing import Heard
-from consumers.consent.ledger import Entry, Told
+from consumers.consent.ledger import Entry, Told, Unheld
 from consumers.consent.request_state import Happening, RequestState, after
 from consumers.consent.requests import Change, Ordered, ToPlace
 from pipeline.consumer import Consumer
@@ -32,6 +34,8 @@ from pipeline.errors import PermanentError
 from pipeline.events import Event, RecordParsed, RequestEvent, RequestPlaced, RequestRefused, RequestWithdrawn
 from pipeline.keyring import Keyring
 from pipeline.oqs.answers import Layer
+from pipeline.oqs.codes import Consent as Flag
+from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.outcome import Outcome
 from pipeline.request_row import RequestMessage
 from pipeline.sealing import Opener, Sealer
@@ -49,6 +53,8 @@ _ANSWERS: Final = {
 }
 """What an answer does to its request. One that is still processing does nothing but within a bulk exchange."""
 
+WITHDRAWAL_AMBIGUOUS: Final = "withdrawal_ambiguous"
+
 
 class Consent(Consumer[Event, Facts]):
     role: ClassVar[Role] = Role.CONSENT
@@ -62,6 +68,7 @@ class Consent(Consumer[Event, Facts]):
         self._gatherer = Gatherer(keyring)
         self._opener = Opener(keyring)
         self._sealer = Sealer()
+        self._fetcher = Fetcher(settings, keyring)
 
     def prepare(self, envelope: Envelope) -> Event:
         return envelope.event
@@ -89,18 +96,24 @@ class Consent(Consumer[Event, Facts]):
         before = timedelta(minutes=self._settings.centre.expiring_minutes)
         ledger.write(connection, _of(writes, Entry), before, now)
         ledger.mark_told(connection, _of(writes, Told))
+        ledger.write_unheld(connection, _of(writes, Unheld), now)
         requests.apply_changes(connection, _of(writes, Change), now)
         requests.keep_words(connection, self._keyring, _of(writes, requests.Told), now)
         timeout = timedelta(seconds=self._settings.centre.request_timeout_seconds)
         for wanted in _of(writes, Wanted):
             asking.add(connection, self._keyring, wanted, timeout, now)
+        fetcher.write(connection, self._keyring, _of(writes, Fetched), timeout, now)
         requests.mark_ordered(connection, _of(writes, Ordered))
         insert_new(connection, receipts, [_receipt(parsed, now) for parsed in _of(writes, RecordParsed)])
 
     def due(self, connection: Connection, now: datetime) -> Sequence[Outcome]:
+        fetched = self._fetcher.due(connection, now)
+        # What is asked anew under a newer grant must not leave at the same moment under the older one.
+        renewed = {change.request_id for outcome in fetched for change in _of(outcome.writes, Change)}
         ready, over = requests.to_place(connection, self._settings, now)
+        orders = [self._order(place) for place in ready if place.request_id not in renewed]
         ended = requests.ended(connection, self._settings, now)
-        return [*ledger.announcements(connection, now), *ended, *over, *(self._order(place) for place in ready)]
+        return [*ledger.announcements(connection, now), *fetched, *ended, *over, *orders]
 
     def _order(self, place: ToPlace) -> Outcome:
         try:
@@ -108,13 +121,14 @@ class Consent(Consumer[Event, Facts]):
         except (PermanentError, ValidationError):
             # One request that cannot be opened must not keep the others from their terminals.
             return Outcome("unreadable_request", writes=(Change(place.request_id, Happening.NOT_PLACED, "unreadable"),))
-        return Outcome("ordered", (event,), (Ordered(place.request_id, place.terminal, place.until),))
+        ordered = Ordered(place.request_id, place.terminal, place.until, place.withdraw_at)
+        return Outcome("ordered", (event,), (ordered,))
 
 
 W = TypeVar("W")
 
 
-def _of(writes: Sequence[object], kind: type[W]) -> list[W]:
+def _of(writes: Iterable[object], kind: type[W]) -> list[W]:
     return [write for write in writes if isinstance(write, kind)]
 
 
@@ -129,13 +143,20 @@ def _receipt(parsed: RecordParsed, now: datetime) -> dict[str, Any]:
 
 def _decide_file(event: RecordParsed, found: FileFacts, facts: Facts, patience: Patience, now: datetime) -> Outcome:
     entries, unusable = _entries(event, found, now)
-    changes = _answered(event, found, facts, patience, now)
+    answered = _answered(event, found, facts, patience, now)
+    writes = (*entries, *answered, *(Unheld(event, thin) for thin in found.thin))
     events = tuple(entry.announcement() for entry in entries if entry.grant.counts)
     if unusable:
         # Unreadable first: the clock may come right, an unreadable time never will.
         reason = Unusable.UNREADABLE if Unusable.UNREADABLE in unusable else Unusable.IN_FUTURE
-        return Outcome(reason.value, events, (*entries, *changes), park=reason.value)
-    return Outcome("recorded" if entries else "done", events, (*entries, *changes, event))
+        return Outcome(reason.value, events, writes, park=reason.value)
+    if found.withdrawn is not None and found.withdrawn.person_hash is None:
+        if found.withdrawn.is_ambiguous:
+            return Outcome(WITHDRAWAL_AMBIGUOUS, events, writes, park=WITHDRAWAL_AMBIGUOUS)
+        return Outcome("nothing_to_withdraw", events, (*writes, event))
+    if found.thin:
+        return Outcome("thin", events, (*writes, event))
+    return Outcome("recorded" if entries else "done", events, (*writes, event))
 
 
 def _entries(event: RecordParsed, found: FileFacts, now: datetime) -> tuple[list[Entry], set[Unusable]]:
@@ -155,7 +176,17 @@ def _entries(event: RecordParsed, found: FileFacts, now: datetime) -> tuple[list
                 grant=grant,
             )
             entries[entry.grant_id] = entry
-    return list(entries.values()), unusable
+    return [*entries.values(), *_withdrawn(event, found)], unusable
+
+
+def _withdrawn(event: RecordParsed, found: FileFacts) -> Iterator[Entry]:
+    """End every consent of a withdrawal's person: what was never given is refused as well, whatever comes later."""
+    over = found.withdrawn
+    if over is None or over.person_hash is None or found.is_foreign:
+        return
+    for category in ConsentCategory:
+        grant = refusal(category, over.source, found.processed_at, Flag.EXPIRED)
+        yield Entry(event.clinic, event.terminal, event.file_id, over.person_hash, None, None, grant)
 
 
 def _answered(

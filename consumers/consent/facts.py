@@ -9,33 +9,19 @@ from sqlalchemy import Connection, Row, Select, or_, select, tuple_
 
 from consumers.consent.grants import Asked, asked
 from consumers.consent.hearing import Heard, Hearing
+from consumers.consent.person_detail import PersonDetail, person_context
+from consumers.consent.withdrawals import Withdrawals, Withdrawn
 from pipeline.contents import record_context
 from pipeline.errors import PermanentError
 from pipeline.events import Event, RecordParsed, RequestEvent
-from pipeline.hidden import Hidden
 from pipeline.keyring import Keyring
 from pipeline.oqs.answers import Layer, layer_of
+from pipeline.oqs.codes import Consent as Flag
 from pipeline.oqs.records import Record, parse_record_json
 from pipeline.persons import person_hash
 from pipeline.sealing import KeyClass, Opener, Sealer
 from pipeline.storage import sizes
 from pipeline.storage.schema import files, requests, results
-
-
-class PersonDetail(Hidden):
-    """What a request needs to name the person of a grant (`grants.sealed_person`, key class `standing`)."""
-
-    insurer_number: str | None = None
-    symbol: str | None = None
-    number: str | None = None
-    branch_number: str | None = None
-    birthdate: str | None = None
-    name: str | None = None
-    kana: str | None = None
-
-
-def person_context(hashed: str) -> str:
-    return f"person:{hashed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +35,29 @@ class PersonAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Thin:
+    """Consents that can be tied to nobody: who gave them cannot be told from another."""
+
+    place: int
+    granted: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileFacts:
-    """One file, opened. `request_id`: the request of ours it answers."""
+    """One file, opened. `request_id`: the request of ours it answers. `processed_at`: when its refusals count from.
+    `thin`: consents of persons of whom too little is told, by their place in the file. `withdrawn`: whose stored
+    consents it ends.
+    """
 
     layer: Layer
-    processed_at: datetime | None
+    processed_at: datetime
     is_foreign: bool
     request_id: str | None
     answers: tuple[PersonAnswer, ...]
     heard: Heard | None = None
     """What it says to that request."""
+    thin: tuple[Thin, ...] = ()
+    withdrawn: Withdrawn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +87,7 @@ class Gatherer:
         self._opener = Opener(keyring)
         self._sealer = Sealer()
         self._hearing = Hearing(keyring)
+        self._withdrawals = Withdrawals(keyring)
 
     def gather(self, connection: Connection, batch: Sequence[Event]) -> Facts:
         parsed = [event for event in batch if isinstance(event, RecordParsed)]
@@ -111,22 +111,27 @@ class Gatherer:
             raise PermanentError("record_missing")
         sealed: bytes = row.sealed_record
         record = parse_record_json(self._opener.open(event.clinic, record_context(event.file_id), sealed))
+        answers = list(self._answers(event, record, known.patients, row.captured_at))
         request = known.requests.get((event.clinic, row.correlation_hash))
         heard = self._hearing.read(known.connection, request, record) if request else None
         return FileFacts(
             layer=layer_of(record),
-            processed_at=row.processed_at,
+            # Without a time of its own a refusal counts from when the file came: not to ask is the safe side. The
+            # terminal's clock may be ahead, the centre's own note of the arrival is not.
+            processed_at=row.processed_at or min(row.captured_at, row.stored_at),
             is_foreign=row.reason == "foreign_answer" or (heard is not None and heard.is_foreign),
             request_id=request.request_id if request else None,
-            answers=tuple(self._answers(event, record, known.patients, row.captured_at)),
+            answers=tuple(answer for answer in answers if isinstance(answer, PersonAnswer)),
             heard=heard,
+            thin=tuple(answer for answer in answers if isinstance(answer, Thin)),
+            withdrawn=self._withdrawals.read(known.connection, event.clinic, record, request),
         )
 
     def _answers(
         self, event: RecordParsed, record: Record, patients: dict[tuple[str, str], str], at: datetime
-    ) -> Iterator[PersonAnswer]:
+    ) -> Iterator[PersonAnswer | Thin]:
         identity = self._keyring.identity(event.clinic)
-        for said in asked(event.kind, record):
+        for place, said in enumerate(asked(event.kind, record)):
             result = said.result
             hashed = person_hash(
                 identity,
@@ -140,6 +145,8 @@ class Gatherer:
             if hashed is not None:
                 sealed = self._seal_person(event.clinic, hashed, said, at) if _grants_any(said) else None
                 yield PersonAnswer(hashed, patients.get((event.file_id, hashed)), sealed, said)
+            elif not said.is_card_inquiry:
+                yield Thin(place, sum(group.flag == Flag.GIVEN for group in result.consents))
 
     def _seal_person(self, clinic: str, hashed: str, said: Asked, at: datetime) -> bytes:
         result = said.result
@@ -151,6 +158,8 @@ class Gatherer:
             birthdate=result.birthdate,
             name=result.name,
             kana=result.name_kana,
+            card_classification=result.card_classification,
+            institution_code=said.institution_code,
         )
         public = self._keyring.epoch_key(clinic, KeyClass.STANDING, at)
         return self._sealer.seal(public, clinic, person_context(hashed), detail.model_dump_json().encode())
@@ -159,7 +168,8 @@ class Gatherer:
 def _files_of(parsed: Sequence[RecordParsed]) -> Select[Any]:
     columns = (files.c.file_id, files.c.clinic, files.c.reason, files.c.correlation_hash, files.c.sealed_record)
     ids = sorted({event.file_id for event in parsed})
-    return select(*columns, files.c.processed_at, files.c.captured_at).where(files.c.file_id.in_(ids))
+    times = (files.c.processed_at, files.c.captured_at, files.c.stored_at)
+    return select(*columns, *times).where(files.c.file_id.in_(ids))
 
 
 def _patients(connection: Connection, rows: Mapping[str, Row[Any]]) -> dict[tuple[str, str], str]:
@@ -172,7 +182,7 @@ def _patients(connection: Connection, rows: Mapping[str, Row[Any]]) -> dict[tupl
 
 
 def _grants_any(said: Asked) -> bool:
-    return any(group.flag == "1" for group in said.result.consents)
+    return any(group.flag == Flag.GIVEN for group in said.result.consents)
 
 
 def _requests(connection: Connection, batch: Sequence[Event], rows: Mapping[str, Row[Any]]) -> Sequence[Any]:

@@ -2,7 +2,8 @@
 
 Ten categories, each an answer of its own. A missing flag is no answer. A grant counts from its own time (同意日時) on,
 until the limit the file gives (閲覧有効期限), which is read and never computed. A refusal carries no time of its own
-and counts from the message's ProcessExecutionTime. What the service calls expired or withdrawn (flag 2) counts as
+and counts from the message's ProcessExecutionTime; in the answer to a card inquiry nobody was asked, so nobody
+refused. What the service calls expired or withdrawn (flag 2) counts as
 refused from then on; "consent could not be obtained" (flag 3) is an emergency's and grants nothing. Sources: design
 section 9; oqs-interface 3.1.5, 3.6, 3.8 (016, 031), 5.1 to 5.3.
 """
@@ -16,7 +17,7 @@ from typing import Final
 from pipeline.clock import DRIFT_LIMIT
 from pipeline.events import derive_id
 from pipeline.oqs.codes import Consent as Flag
-from pipeline.oqs.codes import ReferenceClassification, TreatmentFlag
+from pipeline.oqs.codes import ReferenceClassification, TreatmentFlag, Validity
 from pipeline.oqs.eligibility import ConsentCategory, ConsentGroup, EligibilityResult
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.records import BulkEligibilityRecord, EligibilityRecord, Record
@@ -59,6 +60,8 @@ class Grant:
     until: datetime | None
     may_request: bool
     flag: str
+    validity: str | None = None
+    """資格有効性 of the answer it came with."""
 
     @property
     def counts(self) -> bool:
@@ -68,7 +71,8 @@ class Grant:
     def id(self, clinic: str, person_hash: str) -> str:
         """Name this answer; equal ones, however often they arrive, are one row of the ledger."""
         until = self.until.isoformat() if self.until else ""
-        said = (self.consented_at.isoformat(), self.flag, until, "proof" if self.counts else "no proof")
+        proof = "proof" if self.counts else "no proof"
+        said = (self.consented_at.isoformat(), self.flag, until, proof, self.validity or "")
         return derive_id("grant", clinic, person_hash, self.category, self.source, *said)
 
 
@@ -94,22 +98,27 @@ class Asked:
     result: EligibilityResult = field(repr=False)
     source: Source
     is_card_inquiry: bool
+    validity: str | None = None
+    institution_code: str | None = field(default=None, repr=False)
 
 
 def asked(kind: str, record: Record) -> Iterator[Asked]:
     """List the results of a record that carry consents."""
     if isinstance(record, EligibilityRecord):
-        parts = [(record.treatment_flag, record.results)]
+        parts = [(record.treatment_flag, record.validity, record.results)]
     elif isinstance(record, BulkEligibilityRecord):
         flag = record.search.treatment_flag if record.search else None
-        parts = [(unit.treatment_flag or flag, unit.results) for unit in record.units]
+        parts = [(unit.treatment_flag or flag, unit.validity, unit.results) for unit in record.units]
     else:
         return
     by_card = ReferenceClassification.of(record.header.reference_classification)
-    for treatment, results in parts:
+    code = record.header.institution_code
+    for treatment, said, results in parts:
         source = _source(kind, treatment)
         is_inquiry = source is Source.READER and by_card is ReferenceClassification.INSURANCE_CARD
-        yield from (Asked(result, source, is_inquiry) for result in results if result.consents)
+        validity = Validity.of(said)
+        told = validity.value if validity else None
+        yield from (Asked(result, source, is_inquiry, told, code) for result in results if result.consents)
 
 
 _BY_TREATMENT: Final = {
@@ -154,10 +163,19 @@ def _read_group(
     flag = Flag.of(group.flag)
     if flag is Flag.GIVEN:
         return _grant(group, asked, now)
+    if flag is Flag.REFUSED and asked.is_card_inquiry:
+        return None
     if flag is None or processed_at is None:
         return Unusable.UNREADABLE
     source = Source.EMERGENCY if flag is Flag.NOT_OBTAINABLE else asked.source
-    return Grant(group.category, source, False, processed_at, None, False, flag.value)  # noqa: FBT003 - a value, not a switch
+    return refusal(group.category, source, processed_at, flag, asked.validity)
+
+
+def refusal(
+    category: ConsentCategory, source: Source, at: datetime, flag: Flag = Flag.REFUSED, validity: str | None = None
+) -> Grant:
+    """Make the answer that ends what stood before `at`."""
+    return Grant(category, source, False, at, None, False, flag.value, validity)  # noqa: FBT003 - a value, not a switch
 
 
 def _grant(group: ConsentGroup, asked: Asked, now: datetime) -> Grant | Unusable | None:
@@ -175,4 +193,5 @@ def _grant(group: ConsentGroup, asked: Asked, now: datetime) -> Grant | Unusable
         until=None if until == OPEN else until,
         may_request=is_proof,
         flag=Flag.GIVEN.value,
+        validity=asked.validity,
     )

@@ -9,18 +9,25 @@ nor a clock that jumps repeat them, and a newer answer starts afresh.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, or_, select, update
+from sqlalchemy import Connection, Row, and_, exists, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from consumers.consent.facts import Thin
+from consumers.consent.fetching.plan import FETCHED
 from consumers.consent.grants import Grant
-from pipeline.events import ConsentExpired, ConsentExpiring, ConsentRecorded, Event
+from pipeline.events import ConsentExpired, ConsentExpiring, ConsentRecorded, Event, RecordParsed
+from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.outcome import Outcome
 from pipeline.storage.engine import insert_new
-from pipeline.storage.schema import grants, standings
+from pipeline.storage.schema import grants, standings, unheld_answers
 
 MOST = 200
+SETTLE: Final = timedelta(seconds=2)
+"""How long a new grant waits before requests are planned: by then reconciliation mostly knows the patient."""
+_WITH_MEDICATION = (ConsentCategory.DIAGNOSIS, ConsentCategory.PRESCRIPTION)
+"""What is asked along with the medication, so that an answer about it changes what is to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Unheld:
+    """Consents of a file that can be tied to nobody."""
+
+    event: RecordParsed
+    thin: Thin
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """An announcement that is made with this transaction, by the key of its standing."""
 
@@ -67,9 +82,41 @@ def write(connection: Connection, entries: Sequence[Entry], expiring_before: tim
     # Sorted, so that two consumers lock rows in the same order.
     ordered = sorted(entries, key=_place)
     insert_new(connection, grants, [_grant_row(entry, now) for entry in ordered])
-    rows = [_standing_row(entry, expiring_before) for entry in ordered if entry.grant.counts]
+    rows = [_standing_row(entry, expiring_before, now) for entry in ordered if entry.grant.counts]
     if rows:
         connection.execute(_stand(connection), rows)
+    _look_again(connection, [entry for entry in ordered if entry.grant.category in _WITH_MEDICATION], now)
+
+
+def write_unheld(connection: Connection, unheld: Sequence[Unheld], now: datetime) -> None:
+    """Keep what could not be kept as a grant, so that nobody looks for it in vain."""
+    rows = [
+        {
+            "file_id": one.event.file_id,
+            "result": one.thin.place,
+            "clinic": one.event.clinic,
+            "terminal": one.event.terminal,
+            "reason": "thin",
+            "granted": one.thin.granted,
+            "recorded_at": now,
+        }
+        for one in unheld
+    ]
+    insert_new(connection, unheld_answers, rows)
+
+
+def _look_again(connection: Connection, entries: Sequence[Entry], now: datetime) -> None:
+    """Let it be seen again what medication may be asked, where an answer about its parts now stands."""
+    medication = standings.c.category == ConsentCategory.MEDICATION.value
+    for entry in entries:
+        part = standings.alias()
+        key = (entry.clinic, entry.person_hash, entry.grant.source.value)
+        now_stands = exists().where(
+            tuple_(part.c.clinic, part.c.person_hash, part.c.source) == key, part.c.grant_id == entry.grant_id
+        )
+        same = tuple_(standings.c.clinic, standings.c.person_hash, standings.c.source) == key
+        where = and_(same, medication, standings.c.granted.is_(True), standings.c.fetch_at.is_(None), now_stands)
+        connection.execute(update(standings).where(where).values(fetch_at=now + SETTLE))
 
 
 def _place(entry: Entry) -> tuple[str, str, str, str]:
@@ -91,12 +138,13 @@ def _grant_row(entry: Entry, now: datetime) -> dict[str, Any]:
         "consented_at": grant.consented_at,
         "until": grant.until,
         "may_request": grant.may_request,
+        "validity": grant.validity,
         "sealed_person": entry.sealed_person if grant.may_request else None,
         "recorded_at": now,
     }
 
 
-def _standing_row(entry: Entry, expiring_before: timedelta) -> dict[str, Any]:
+def _standing_row(entry: Entry, expiring_before: timedelta, now: datetime) -> dict[str, Any]:
     grant = entry.grant
     return {
         "clinic": entry.clinic,
@@ -110,6 +158,7 @@ def _standing_row(entry: Entry, expiring_before: timedelta) -> dict[str, Any]:
         "expiring_at": grant.until - expiring_before if grant.until else None,
         "expiring_told": False,
         "expired_told": False,
+        "fetch_at": now + SETTLE if grant.granted and grant.category in FETCHED else None,
     }
 
 
@@ -119,9 +168,13 @@ def _stand(connection: Connection) -> Any:
     statement = dialect.insert(standings)
     new, held = statement.excluded, standings.c
     ends_sooner = and_(new.until.is_not(None), or_(held.until.is_(None), new.until < held.until))
+    ends_alike = or_(new.until == held.until, and_(new.until.is_(None), held.until.is_(None)))
+    # What is equal in everything that matters still needs one order, or the first to come would stand.
+    is_first = and_(ends_alike, new.grant_id < held.grant_id)
     wins_tie = or_(
         and_(held.granted.is_(True), new.granted.is_(False)),
-        and_(held.granted.is_(True), new.granted.is_(True), ends_sooner),
+        and_(held.granted.is_(True), new.granted.is_(True), or_(ends_sooner, is_first)),
+        and_(held.granted.is_(False), new.granted.is_(False), is_first),
     )
     is_newer = or_(held.consented_at < new.consented_at, and_(held.consented_at == new.consented_at, wins_tie))
     key = [column.name for column in standings.primary_key.columns]

@@ -5,12 +5,12 @@ request is wanted, its consent stands and its time is not over. Nothing is order
 refused since, at or after its limit less a minute, or while the terminal's clock or ours is in doubt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, or_, select, update
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 
 from consumers.consent.grants import Grant, Source, may_ask
 from consumers.consent.request_state import TABLE, Happening, RequestState
@@ -34,6 +34,8 @@ FOREIGN: Final = "foreign_answer"
 CLOCK: Final = "clock"
 """The terminal doubts its clock."""
 BY_STAFF: Final = "by_staff"
+PAUSE: Final = timedelta(minutes=15)
+"""How long the rest of a run waits when one of it was not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Ordered:
     request_id: str
     terminal: str
     until: datetime
+    withdraw_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,9 @@ def _request_id(change: Change) -> str:
 def mark_ordered(connection: Connection, ordered: Sequence[Ordered]) -> None:
     for order in ordered:
         where = requests.c.request_id == order.request_id
-        values = {"ordered_until": order.until, "terminal": order.terminal}
+        values: dict[str, Any] = {"ordered_until": order.until, "terminal": order.terminal}
+        if order.withdraw_at:
+            values["withdraw_at"] = order.withdraw_at
         connection.execute(update(requests).where(where).values(**values))
 
 
@@ -120,7 +125,7 @@ def ended(connection: Connection, settings: Settings, now: datetime) -> list[Out
     """Find requests that time alone has ended, and answers that reconciliation found to be another person's."""
     # A placed file is taken back by the terminal itself; its report gets one lease to arrive.
     over = or_(
-        and_(requests.c.state == RequestState.WANTED, requests.c.withdraw_at <= now),
+        and_(requests.c.state == RequestState.WANTED, _patience() <= now),
         and_(requests.c.state == RequestState.PLACED, requests.c.withdraw_at <= now - settings.lease),
     )
     late = select(requests.c.request_id, requests.c.reason).where(over).order_by(requests.c.request_id).limit(MOST)
@@ -160,6 +165,46 @@ def take_back(connection: Connection, request_id: str, now: datetime) -> bool:
     return connection.execute(update(requests).where(own).values(**ended)).rowcount == 1
 
 
+def _patience() -> Any:
+    """How long a wanted request waits to be placed."""
+    return func.coalesce(requests.c.wanted_until, requests.c.withdraw_at)
+
+
+def _has_its_turn(now: datetime, lease: timedelta) -> Any:
+    """One request at a time for each person and kind: what is under way goes first, then the oldest wish."""
+    other = requests.alias()
+    same = and_(
+        other.c.clinic == requests.c.clinic,
+        other.c.person_hash == requests.c.person_hash,
+        other.c.kind == requests.c.kind,
+        other.c.request_id != requests.c.request_id,
+    )
+    month, other_month = func.coalesce(requests.c.period, ""), func.coalesce(other.c.period, "")
+    is_older = or_(
+        other.c.wanted_at < requests.c.wanted_at,
+        and_(other.c.wanted_at == requests.c.wanted_at, other_month > month),
+        and_(
+            other.c.wanted_at == requests.c.wanted_at,
+            other_month == month,
+            other.c.request_id < requests.c.request_id,
+        ),
+    )
+    may_go = or_(other.c.not_before.is_(None), other.c.not_before <= now)
+    # Nobody took or answered the last one: what is asked by itself waits a while before the next.
+    went_unanswered = and_(
+        requests.c.wanted_until.is_not(None),
+        other.c.state.in_([RequestState.TIMED_OUT, RequestState.WITHDRAWN]),
+        other.c.ended_at > now - PAUSE,
+    )
+    is_ordered = and_(other.c.ordered_until > now, other.c.ordered_until <= now + lease + DRIFT_LIMIT)
+    is_under_way = or_(
+        went_unanswered,
+        other.c.state == RequestState.PLACED,
+        and_(other.c.state == RequestState.WANTED, or_(is_ordered, and_(may_go, is_older))),
+    )
+    return ~exists().where(same, is_under_way)
+
+
 def to_place(connection: Connection, settings: Settings, now: datetime) -> tuple[list[ToPlace], list[Outcome]]:
     """Claim wanted requests without a running order: those that may go out now, and those whose consent is over."""
     query = (
@@ -173,9 +218,10 @@ def to_place(connection: Connection, settings: Settings, now: datetime) -> tuple
                 # Farther ahead than a lease is long: written by a clock that was ahead.
                 requests.c.ordered_until > now + settings.lease + DRIFT_LIMIT,
             ),
-            requests.c.withdraw_at > now,
+            _patience() > now,
+            _has_its_turn(now, settings.lease),
         )
-        .order_by(requests.c.wanted_at)
+        .order_by(requests.c.wanted_at, requests.c.request_id)
         .limit(MOST)
         .with_for_update(skip_locked=True)
     )
@@ -187,12 +233,12 @@ def to_place(connection: Connection, settings: Settings, now: datetime) -> tuple
     ready: list[ToPlace] = []
     over: list[Outcome] = []
     for row in rows:
-        reason = closed(row, held.get(row.grant_id), now)
+        reason = closed(row, held, now)
         terminal = _terminal(row, settings, reports, now)
         if reason:
             over.append(Outcome("window_closed", writes=(Change(row.request_id, Happening.WINDOW_CLOSED, reason),)))
         elif terminal:
-            ready.append(_place(row, held.get(row.grant_id), terminal, min(now + settings.lease, row.withdraw_at)))
+            ready.append(_place(row, held, terminal, settings, now))
     return ready, over
 
 
@@ -204,19 +250,25 @@ class Held:
     stands: bool
 
 
-def closed(row: Row[tuple[object, ...]], held: Held | None, now: datetime) -> str | None:
+def closed(row: Row[tuple[object, ...]], held: Mapping[str, Held], now: datetime) -> str | None:
     """Say why a request may not go out any more; none when it may. What needs no consent has no category."""
     if row.category is None:
         return None
-    if held is None:
+    needed = [held.get(grant_id) for grant_id in _needed(row)]
+    if not needed or any(one is None for one in needed):
         return "no_consent"
-    if not held.stands:
+    if not all(one.stands for one in needed if one):
         return "consent_replaced"
-    return None if may_ask(held.grant, now) else "window"
+    return None if all(may_ask(one.grant, now) for one in needed if one) else "window"
+
+
+def _needed(row: Row[tuple[object, ...]]) -> list[str]:
+    """Name the grants a request needs: with treatments it needs two."""
+    return [grant_id for grant_id in (row.grant_id, row.treatment_grant_id) if grant_id]
 
 
 def _grants_of(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> dict[str, Held]:
-    ids = sorted({row.grant_id for row in rows if row.grant_id})
+    ids = sorted({grant_id for row in rows for grant_id in _needed(row)})
     if not ids:
         return {}
     same = and_(
@@ -258,14 +310,20 @@ def _terminal(
     return alive[0].edge if alive else None
 
 
-def _place(row: Row[tuple[object, ...]], held: Held | None, terminal: str, until: datetime) -> ToPlace:
-    limits = [limit for limit in (row.window_until, held.grant.until if held else None) if limit]
+def _place(
+    row: Row[tuple[object, ...]], held: Mapping[str, Held], terminal: str, settings: Settings, now: datetime
+) -> ToPlace:
+    grants_of = [held[grant_id].grant for grant_id in _needed(row) if grant_id in held]
+    limits = [limit for limit in (row.window_until, *(grant.until for grant in grants_of)) if limit]
+    # Who waits for a turn has his whole time-out from when the turn comes.
+    timeout = timedelta(seconds=settings.centre.request_timeout_seconds)
+    withdraw_at = row.withdraw_at if row.wanted_until is None else now + timeout
     return ToPlace(
         request_id=row.request_id,
         clinic=row.clinic,
         terminal=terminal,
-        until=until,
+        until=min(now + settings.lease, withdraw_at),
         window_until=min(limits, default=None),
-        withdraw_at=row.withdraw_at,
+        withdraw_at=withdraw_at,
         sealed_request=row.sealed_request,
     )

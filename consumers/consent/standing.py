@@ -11,9 +11,9 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, select
 
-from consumers.consent.facts import PersonDetail, person_context
 from consumers.consent.grants import Grant, Source, may_ask
 from consumers.consent.inquiries import Permission, Person
+from consumers.consent.person_detail import PersonDetail, person_context
 from pipeline.keyring import Keyring
 from pipeline.oqs.codes import TreatmentFlag
 from pipeline.oqs.eligibility import ConsentCategory
@@ -44,7 +44,8 @@ class Allowed:
         if first is None or None in held:
             return None
         limits = [one.until for one in held if one is not None and one.until is not None]
-        return replace(first, until=min(limits, default=None))
+        treatments = self.permissions[also[0].value].grant_id if also else None
+        return replace(first, until=min(limits, default=None), treatment_grant_id=treatments)
 
 
 def hashes_of(connection: Connection, keyring: Keyring, clinic: str, patient_id: str) -> set[str]:

@@ -50,7 +50,8 @@ def demo(arguments: Namespace) -> int:
     with ExitStack() as stack:
         folder = stack.enter_context(_folder(arguments.keep))
         store = stack.enter_context(_store(arguments.store)) if arguments.store else "sqlite:///state/onshi.db"
-        settings = init.make(folder, init.configuration(broker=arguments.broker, store=store), patients=None)
+        text = init.configuration(broker=arguments.broker, store=store, fetch=False)
+        settings = init.make(folder, text, patients=None)
         if not arguments.broker.startswith("embedded:"):
             _refuse_used_broker(settings)
         out.print(f"Onshi demo: {arguments.patients} invented patients, broker {_shown(arguments.broker)}, in {folder}")

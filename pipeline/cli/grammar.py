@@ -150,6 +150,11 @@ def _looking(command: "_Command", common: ArgumentParser) -> None:
     listing = consents.add_parser("list", parents=[common])
     _filters(listing)
     listing.add_argument("--all", action="store_true", help="every answer, not only the one that stands")
+    one = consents.add_parser("show", parents=[common], help="what may be asked for one person now, and until when")
+    one.add_argument("who", type=_said, metavar="PERSON|PATIENT", help="12 digits of the list, or a chart number")
+    one.add_argument("--clinic")
+    _filters(consents.add_parser("uses", parents=[common], help="what was asked under which consent"))
+    _filters(consents.add_parser("missed", parents=[common], help="consents that ran out unasked, and why"))
     _clinical(command("clinical", "medication and checkups of one patient, for who may see them"), common)
     requests_words(_group(command("requests", "what was asked of the service, and what came of it")), common, _filters)
 

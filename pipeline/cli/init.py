@@ -21,9 +21,13 @@ relationship,burden_ratio,limit_class,limit_flag,valid_from,valid_to
 
 
 def configuration(
-    *, broker: str = "embedded:", store: str = "sqlite:///state/onshi.db", os_user: str | None = None
+    *,
+    broker: str = "embedded:",
+    store: str = "sqlite:///state/onshi.db",
+    os_user: str | None = None,
+    fetch: bool = True,
 ) -> str:
-    """Write the text of a single-clinic configuration."""
+    """Write the text of a single-clinic configuration. `fetch`: whether consents lead to requests by themselves."""
     user = os_user or pwd.getpwuid(os.geteuid()).pw_name
     return f"""\
 # Onshi (オン資) for one clinic. Paths are relative to this file.
@@ -51,6 +55,9 @@ institution_codes = ["9919000011"]    # 医療機関コード: yours, ten digits
   at = "clinic"
   inbox = "chart/inbox"               # results arrive here
   patients = "chart/patients.csv"     # the chart exports its patients here
+
+  [clinics.fetch]                     # medication and checkups (薬剤情報・特定健診) of whoever consents to it
+  enabled = {json.dumps(fetch)}{" " * (26 if fetch else 25)}# ask for them by itself
 
 [[staff]]
 id = "s1"

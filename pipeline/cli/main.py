@@ -26,7 +26,7 @@ _WITH_SETTINGS = {
     "files": "pipeline.cli.files:files_command",
     "results": "pipeline.cli.results:results",
     "patients": "pipeline.cli.patients:patients",
-    "consents": "pipeline.cli.ledger:consents",
+    "consents": "pipeline.cli.consents:consents",
     "request": "pipeline.cli.request:request",
     "requests": "pipeline.cli.requests:requests",
     "clinical": "pipeline.cli.clinical:clinical",

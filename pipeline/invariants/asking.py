@@ -24,9 +24,11 @@ def findings(connection: Connection) -> Iterator[Finding]:
 
 def _outside_window() -> Select[Any]:
     needs_consent = requests.c.grant_id.is_not(None)
+    with_treatments, second = requests.c.treatment_grant_id.is_not(None), grants.alias()
     return (
         select(requests.c.request_id)
         .outerjoin(grants, grants.c.grant_id == requests.c.grant_id)
+        .outerjoin(second, second.c.grant_id == requests.c.treatment_grant_id)
         .where(
             requests.c.placed_at.is_not(None),
             or_(
@@ -36,6 +38,8 @@ def _outside_window() -> Select[Any]:
                 and_(needs_consent, grants.c.grant_id.is_(None)),
                 and_(needs_consent, or_(~grants.c.granted, ~grants.c.may_request)),
                 and_(needs_consent, grants.c.until.is_not(None), requests.c.placed_at >= grants.c.until),
+                and_(with_treatments, or_(second.c.grant_id.is_(None), ~second.c.granted, ~second.c.may_request)),
+                and_(with_treatments, second.c.until.is_not(None), requests.c.placed_at >= second.c.until),
             ),
         )
     )

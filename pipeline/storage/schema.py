@@ -8,8 +8,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 
 from pipeline.storage.clinical_tables import clinical_answers
 from pipeline.storage.columns import Moment, identifier, metadata
+from pipeline.storage.schema_consents import fetch_runs, unheld_answers
 
-__all__ = ["clinical_answers", "metadata"]
+__all__ = ["clinical_answers", "fetch_runs", "metadata", "unheld_answers"]
 
 files = Table(
     "files",
@@ -167,6 +168,7 @@ grants = Table(
     Column("consented_at", Moment, nullable=False),
     Column("until", Moment),
     Column("may_request", Boolean, nullable=False),  # false for vendor spellings
+    Column("validity", String(1)),  # 資格有効性 of the answer it came with
     Column("sealed_person", LargeBinary),  # what a request needs to name the person
     Column("recorded_at", Moment, nullable=False),
     Index("grants_by_person", "clinic", "person_hash", "category"),
@@ -187,6 +189,8 @@ standings = Table(
     Column("expiring_at", Moment),  # when it is to be announced as expiring
     Column("expiring_told", Boolean, nullable=False, default=False),
     Column("expired_told", Boolean, nullable=False, default=False),
+    Column("fetch_at", Moment),  # when it is to be seen what may be asked under it; none: seen
+    Index("standings_fetch", "fetch_at"),
     Index("standings_expiring", "expiring_told", "expiring_at"),
     Index("standings_expired", "expired_told", "until"),
 )
@@ -208,6 +212,8 @@ requests = Table(
     Column("sealed_request", LargeBinary, nullable=False),  # RequestFile
     Column("sealed_message", LargeBinary),  # RequestMessage: what the service said
     Column("grant_id", String(36)),
+    Column("treatment_grant_id", String(36)),  # the second grant a request with treatments needs
+    Column("file_category", String(1)),  # FileCategory of a history request
     identifier("answer_file_id"),
     identifier("inquiry_id"),  # of one inquiry made in several requests: a bulk upload and its downloads, months
     Column("phase", String(2), nullable=False, default="01"),  # 02: a download of a bulk exchange
@@ -217,6 +223,7 @@ requests = Table(
     Column("wanted_at", Moment, nullable=False),
     Column("not_before", Moment),  # it is not ordered earlier
     Column("window_until", Moment),
+    Column("wanted_until", Moment),  # how long it may wait to be placed; none: until withdraw_at
     Column("withdraw_at", Moment, nullable=False),
     Column("ordered_until", Moment),
     Column("placed_at", Moment),

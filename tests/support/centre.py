@@ -1,6 +1,6 @@
 """How does a test drive one centre consumer, without a broker?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from pipeline.storage.schema import metadata
 TERMINALS = ("t1", "t2")
 
 
-def make_settings(root: Path) -> Settings:
+def make_settings(root: Path, fetch: Mapping[str, Any] | None = None) -> Settings:
+    """Two clinics; nothing is asked by itself unless `fetch` says how."""
     terminals = [{"id": name, **{part: root / name / part for part in ("face", "res", "req")}} for name in TERMINALS]
     clinics = [
         {"id": "c1", "institution_codes": ["9919000011"], "terminals": terminals},
         {"id": "c2", "institution_codes": ["9919000012"]},
     ]
+    clinics = [{**clinic, "fetch": fetch if fetch is not None else {"enabled": False}} for clinic in clinics]
     return Settings.model_validate({"root": root, "clinics": clinics})
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from consumers.consent import Consent
 from pipeline.contents import record_context
@@ -17,6 +18,9 @@ from tests.support.centre import Centre
 
 NOW = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
 """10:00 in Japan."""
+
+
+ENABLED: Final = {"enabled": True, "months": 3}
 
 
 def granted(at: datetime, until: datetime, category: ConsentCategory = ConsentCategory.MEDICATION) -> ConsentGroup:

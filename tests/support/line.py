@@ -59,9 +59,17 @@ class Line:
         chart = {"inbox": root / "inbox", "patients": root / "patients.csv"}
         for folder in (*folders.values(), chart["inbox"]):
             folder.mkdir(parents=True)
+        # Tests of the line say themselves what is asked.
+        silent = {"fetch": {"enabled": False}}
         clinics = [
-            {"id": CLINIC, "institution_codes": [CODE], "terminals": [{"id": "t1", **folders}], "chart": chart},
-            {"id": "c2", "institution_codes": ["9919000012"]},
+            {
+                "id": CLINIC,
+                "institution_codes": [CODE],
+                "terminals": [{"id": "t1", **folders}],
+                "chart": chart,
+                **silent,
+            },
+            {"id": "c2", "institution_codes": ["9919000012"], **silent},
         ]
         settings = Settings.model_validate({"root": root, "keys": {"dir": root / "keys"}, "clinics": clinics})
         keyring = make_keyring(root, settings, NOW)

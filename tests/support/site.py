@@ -33,6 +33,9 @@ institution_codes = ["9919000029"]
   inbox = "c002/chart/inbox"
   patients = "c002/chart/patients.csv"
 
+  [clinics.fetch]
+  enabled = false
+
 """
 
 
@@ -40,9 +43,15 @@ class Site:
     """One installation; `close` ends every process it started."""
 
     def __init__(
-        self, root: Path, *, broker: str = "embedded:", store: str | None = None, two_clinics: bool = False
+        self,
+        root: Path,
+        *,
+        broker: str = "embedded:",
+        store: str | None = None,
+        two_clinics: bool = False,
+        fetch: bool = False,
     ) -> None:
-        text = configuration(broker=broker, **({"store": store} if store else {}))
+        text = configuration(broker=broker, fetch=fetch, **({"store": store} if store else {}))
         if two_clinics:
             text = text.replace("[[staff]]", f"{SECOND_CLINIC}[[staff]]")
         self.root = root

@@ -34,6 +34,8 @@ class Permission:
     grant_id: str
     until: datetime | None
     treatment_flag: str = OUTPATIENT
+    treatment_grant_id: str | None = None
+    """The second grant (診療情報), where treatments are asked for as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,5 +157,6 @@ def _under(permission: Permission) -> dict[str, object]:
     return {
         "category": permission.category,
         "grant_id": permission.grant_id,
+        "treatment_grant_id": permission.treatment_grant_id,
         "window_until": permission.until,
     }

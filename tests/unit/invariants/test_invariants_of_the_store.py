@@ -209,6 +209,7 @@ DAMAGES: list[tuple[str, Damage, list[str]]] = [
     ("placed-without-a-window", _set(t.requests, R1, window_until=None), ["I5"]),
     ("placed-against-a-refusal", _set(t.grants, None, granted=False), ["I5"]),
     ("placed-without-the-grant", _set(t.requests, R1, grant_id="none"), ["I5"]),
+    ("placed-without-the-second-grant", _set(t.requests, R1, treatment_grant_id="none"), ["I5"]),
     ("placed-before-it-was-wanted", lambda c, _: _early(c), ["I6"]),
     ("placed-long-after-its-time-out", lambda c, _: _late(c), ["I6"]),
     ("sealed-to-another-clinic", _reading_of_another_clinic, ["I7"]),
