@@ -107,3 +107,7 @@ def request_context(request_id: str) -> str:
 
 def patients_context(list_id: str, part: int) -> str:
     return f"patients:{list_id}:{part}"
+
+
+def bookings_context(list_id: str) -> str:
+    return f"bookings:{list_id}"

@@ -8,9 +8,10 @@ The class name is the type: `FileCaptured` is `file.captured`. Design section 3.
 from datetime import datetime
 
 from pipeline.event import CopyEvent, Event, FileEvent, RevisionEvent, derive_id
+from pipeline.list_events import BookingsChanged, PatientsChanged
 from pipeline.topology import CHART_EDGE, Exchange
 
-__all__ = ["CopyEvent", "Event", "FileEvent", "RevisionEvent", "derive_id"]
+__all__ = ["BookingsChanged", "CopyEvent", "Event", "FileEvent", "PatientsChanged", "RevisionEvent", "derive_id"]
 
 # From the terminal
 
@@ -173,24 +174,6 @@ class EdgeReported(Event):
 
 
 # From the chart
-
-
-class PatientsChanged(Event):
-    """One numbered part of a whole patient list, sealed to the centre. Swapped in when every part is there."""
-
-    subject, verb, exchange = "patients", "changed", Exchange.INTAKE
-    list_id: str
-    taken_at: datetime
-    part: int
-    """From 1."""
-    parts: int
-    rows: int
-    """Rows in the whole list."""
-    sealed: bytes
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.list_id, str(self.part))
 
 
 class DeliveryDone(RevisionEvent):
@@ -378,6 +361,7 @@ EVENTS: tuple[type[Event], ...] = (
     RequestWithdrawn,
     EdgeReported,
     PatientsChanged,
+    BookingsChanged,
     DeliveryDone,
     DeliveryRefused,
     FileStored,

@@ -9,13 +9,15 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pipeline.inquiry_settings import BookingSettings, CodeDays, ReferenceSettings, accepts, code_on
+from pipeline.spans import Duration
 from pipeline.topology import CHART_EDGE, Edge
 
 OVERRIDABLE = ("broker", "store", "keys", "http", "edge", "centre")
@@ -24,22 +26,6 @@ _PATHS = ("face", "res", "req", "inbox", "patients", "archive_password_file")
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
 InstitutionCode = Annotated[str, Field(pattern=r"^[0-9]{10}$")]
-
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _duration(value: object) -> object:
-    """Read `90s`, `15m`, `24h`, `7d`, or a number of seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("must be like 90s, 15m, 24h or 7d")
-    return timedelta(**{_UNITS[match[2]]: float(match[1])})
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
 
 
 class SettingsError(Exception):
@@ -223,9 +209,31 @@ class Fetch(Table):
 class Clinic(Table):
     id: Name
     institution_codes: tuple[InstitutionCode, ...] = Field(min_length=1)
+    """Each `"code"`, valid for ever, or `{ code = "…", from = 2026-04-01, to = … }` where a clinic's code changed."""
+    code_days: tuple[CodeDays, ...] = ()
+    """Taken out of `institution_codes`; not written by anybody."""
     terminals: tuple[Terminal, ...] = ()
     chart: Chart | None = None
     fetch: Fetch = Fetch()
+    references: ReferenceSettings = ReferenceSettings()
+    bookings: BookingSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_days(cls, raw: Any) -> Any:
+        codes = raw.get("institution_codes") if isinstance(raw, dict) else None
+        if not isinstance(codes, list | tuple) or not any(isinstance(code, dict) for code in codes):
+            return raw
+        plain = [code.get("code") if isinstance(code, dict) else code for code in codes]
+        return {**raw, "institution_codes": plain, "code_days": [code for code in codes if isinstance(code, dict)]}
+
+    def code_on(self, day: date, known: str | None = None) -> str:
+        """Choose the institution code to be written into a request on a day in Japan."""
+        return code_on(self.institution_codes, self.code_days, day, known)
+
+    def accepts_code(self, code: str, day: date | None) -> bool:
+        """Say whether a result of that day, unknown if none, may carry this code."""
+        return code in self.institution_codes and accepts(self.code_days, code, day)
 
 
 class Staff(Table):
@@ -284,6 +292,9 @@ def _conflicts(settings: Settings) -> Iterator[str]:
     yield from (f"clinics: id {name!r} is given twice" for name in _repeated([c.id for c in settings.clinics]))
     yield from (f"staff: id {name!r} is given twice" for name in _repeated([s.id for s in settings.staff]))
     yield from (f"staff: os_user {name!r} is given twice" for name in _repeated([s.os_user for s in settings.staff]))
+    yield from (
+        f"clinics.{c.id}: bookings needs [clinics.chart]" for c in settings.clinics if c.bookings and not c.chart
+    )
     codes = [code for clinic in settings.clinics for code in clinic.institution_codes]
     yield from (f"clinics: institution code {code} belongs to two clinics" for code in _repeated(codes))
     folders: list[str] = []
@@ -371,6 +382,9 @@ def _resolve(raw: dict[str, Any], root: Path) -> None:
         match = re.fullmatch(r"sqlite:///(?!/)(.+)", url)
         store["url"] = f"sqlite:///{root / match[1]}" if match else url
     for clinic in _tables(raw.get("clinics")):
+        bookings = clinic.get("bookings")
+        if isinstance(bookings, dict) and isinstance(bookings.get("path"), str):
+            bookings["path"] = root / bookings["path"]
         for part in (*_tables(clinic.get("terminals")), *_tables([clinic.get("chart")])):
             for key in _PATHS:
                 if isinstance(part.get(key), str):

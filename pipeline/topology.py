@@ -126,6 +126,7 @@ LISTENS: dict[Role, tuple[tuple[Exchange, str], ...]] = {
         (Exchange.INTAKE, "request.*.*.placed.v1"),
         (Exchange.INTAKE, "request.*.*.refused.v1"),
         (Exchange.INTAKE, "request.*.*.withdrawn.v1"),
+        (Exchange.INTAKE, "bookings.*.*.changed.v1"),
     ),
     Role.FORWARDING: (
         (Exchange.EVENTS, "record.*.*.reconciled.v1"),

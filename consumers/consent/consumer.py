@@ -1,7 +1,7 @@
 """Consent and expiry: what did patients allow until when, and which requests may go out now?
 
 Queue    consent
-Listens  record.parsed, request.placed, request.refused, request.withdrawn
+Listens  record.parsed, request.placed, request.refused, request.withdrawn, bookings.changed
 Emits    consent.recorded, consent.expiring, consent.expired, request.place
 Parks    consent_unreadable: a grant without a readable time or limit; consent_in_future: dated more than 60 s ahead,
          counts when replayed under a right clock; withdrawal_ambiguous: a stored consent was ended, and it
@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Final, TypeVar
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from consumers.consent import asking, ledger, requests
+from consumers.consent import asking, bookings, ledger, requests
 from consumers.consent.asking import Wanted
+from consumers.consent.bookings import Evenings, PreparedBookings, TakeBookings
 from consumers.consent.exchange import Follow, Patience, follow
 from consumers.consent.facts import Facts, FileFacts, Gatherer
 from consumers.consent.fetching import fetcher
@@ -25,13 +26,22 @@ from consumers.consent.fetching.fetcher import Fetched, Fetcher
 from consumers.consent.grants import Unusable, read, refusal
 from consumers.consent.hearing import Heard
 from consumers.consent.ledger import Entry, Told, Unheld
+from consumers.consent.references import References
 from consumers.consent.request_state import Happening, RequestState, after
 from consumers.consent.requests import Change, Ordered, ToPlace
 from pipeline.consumer import Consumer
 from pipeline.custody import Receipt
 from pipeline.envelope import Envelope
 from pipeline.errors import PermanentError
-from pipeline.events import Event, RecordParsed, RequestEvent, RequestPlaced, RequestRefused, RequestWithdrawn
+from pipeline.events import (
+    BookingsChanged,
+    Event,
+    RecordParsed,
+    RequestEvent,
+    RequestPlaced,
+    RequestRefused,
+    RequestWithdrawn,
+)
 from pipeline.keyring import Keyring
 from pipeline.oqs.answers import Layer
 from pipeline.oqs.codes import Consent as Flag
@@ -56,11 +66,17 @@ _ANSWERS: Final = {
 WITHDRAWAL_AMBIGUOUS: Final = "withdrawal_ambiguous"
 
 
-class Consent(Consumer[Event, Facts]):
+class Consent(Consumer[Event | PreparedBookings, Facts]):
     role: ClassVar[Role] = Role.CONSENT
     needs_clock: ClassVar[bool] = True
     clock_reasons: ClassVar[frozenset[str]] = frozenset({Unusable.IN_FUTURE.value})
-    listens: ClassVar[tuple[type[Event], ...]] = (RecordParsed, RequestPlaced, RequestRefused, RequestWithdrawn)
+    listens: ClassVar[tuple[type[Event], ...]] = (
+        RecordParsed,
+        RequestPlaced,
+        RequestRefused,
+        RequestWithdrawn,
+        BookingsChanged,
+    )
 
     def __init__(self, settings: Settings, keyring: Keyring) -> None:
         self._settings = settings
@@ -69,17 +85,23 @@ class Consent(Consumer[Event, Facts]):
         self._opener = Opener(keyring)
         self._sealer = Sealer()
         self._fetcher = Fetcher(settings, keyring)
+        self._references = References(settings, keyring)
+        self._evenings = Evenings(settings, keyring)
 
-    def prepare(self, envelope: Envelope) -> Event:
+    def prepare(self, envelope: Envelope) -> Event | PreparedBookings:
+        if isinstance(envelope.event, BookingsChanged):
+            return bookings.prepare(envelope.event, self._keyring, self._opener, self._sealer)
         return envelope.event
 
-    def key(self, prepared: Event) -> Hashable:
+    def key(self, prepared: Event | PreparedBookings) -> Hashable:
+        if isinstance(prepared, PreparedBookings):
+            return "bookings", prepared.event.clinic
         return prepared.request_id if isinstance(prepared, RequestEvent) else prepared.id
 
-    def gather(self, connection: Connection, batch: Sequence[Event]) -> Facts:
-        return self._gatherer.gather(connection, batch)
+    def gather(self, connection: Connection, batch: Sequence[Event | PreparedBookings]) -> Facts:
+        return self._gatherer.gather(connection, [one for one in batch if not isinstance(one, PreparedBookings)])
 
-    def decide(self, prepared: Event, facts: Facts, now: datetime) -> Outcome:
+    def decide(self, prepared: Event | PreparedBookings, facts: Facts, now: datetime) -> Outcome:
         match prepared:
             case RecordParsed():
                 found = facts.files[prepared.file_id]
@@ -88,6 +110,9 @@ class Consent(Consumer[Event, Facts]):
                 return _decide_file(prepared, found, facts, Patience.of(self._settings.centre), now)
             case RequestEvent():
                 return _decide_report(prepared, facts)
+            case PreparedBookings():
+                taken = TakeBookings(prepared, self._settings.retention.confirmation_months)
+                return Outcome("bookings", writes=(taken,))
             case _:
                 raise PermanentError("unexpected_event")
 
@@ -105,6 +130,9 @@ class Consent(Consumer[Event, Facts]):
         fetcher.write(connection, self._keyring, _of(writes, Fetched), timeout, now)
         requests.mark_ordered(connection, _of(writes, Ordered))
         insert_new(connection, receipts, [_receipt(parsed, now) for parsed in _of(writes, RecordParsed)])
+        self._references.apply(connection, writes, now)
+        bookings.take(connection, _of(writes, TakeBookings), now)
+        self._evenings.apply(connection, writes, now)
 
     def due(self, connection: Connection, now: datetime) -> Sequence[Outcome]:
         fetched = self._fetcher.due(connection, now)
@@ -113,7 +141,11 @@ class Consent(Consumer[Event, Facts]):
         ready, over = requests.to_place(connection, self._settings, now)
         orders = [self._order(place) for place in ready if place.request_id not in renewed]
         ended = requests.ended(connection, self._settings, now)
+        orders += self._scheduled(connection, now)
         return [*ledger.announcements(connection, now), *fetched, *ended, *over, *orders]
+
+    def _scheduled(self, connection: Connection, now: datetime) -> list[Outcome]:
+        return [*self._references.due(connection, now), *self._evenings.due(connection, now)]
 
     def _order(self, place: ToPlace) -> Outcome:
         try:

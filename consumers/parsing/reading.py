@@ -4,17 +4,20 @@ A file that cannot be read, or that belongs to another institution, is rejected:
 leaves the terminal. Kinds that no chart waits for are `not_due` (design section 12).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import PurePath
 
 from pipeline.contents import SealedFile
 from pipeline.custody import FileOutcome
+from pipeline.inquiry_settings import CodeDays, accepts
 from pipeline.oqs.answers import Layer, institution_code, layer_of, processed_at
 from pipeline.oqs.names import FileName, parse_name
 from pipeline.oqs.parse import parse
 from pipeline.oqs.records import Record
 from pipeline.oqs.rejection import RejectedError
+from pipeline.oqs.times import JST, parse_day
 
 FOREIGN_INSTITUTION = "foreign_institution"
 NOT_OURS = "unsupported"
@@ -37,8 +40,8 @@ class Reading:
     bug: str | None = None
 
 
-def read(original: SealedFile, institution_codes: frozenset[str]) -> Reading:
-    """Read one original for the clinic that has these institution codes (医療機関コード)."""
+def read(original: SealedFile, institution_codes: frozenset[str], code_days: Sequence[CodeDays] = ()) -> Reading:
+    """Read one original for the clinic that has these institution codes (医療機関コード), some on certain days only."""
     name = parse_name(original.name)
     if name is None:
         return Reading("other", PurePath(original.name).suffix[:8].lower(), FileOutcome.REJECTED, NOT_OURS)
@@ -50,7 +53,7 @@ def read(original: SealedFile, institution_codes: frozenset[str]) -> Reading:
     except Exception as error:  # noqa: BLE001 - a parser that fails must not lose the file: stored, then parked
         return _about(name, FileOutcome.PENDING, bug=f"bug_{type(error).__name__}"[:40])
     code = institution_code(record)
-    if code is not None and code not in institution_codes:
+    if code is not None and (code not in institution_codes or not accepts(code_days, code, _day(record))):
         return _rejected(name, FOREIGN_INSTITUTION)
     return _about(
         name,
@@ -58,6 +61,11 @@ def read(original: SealedFile, institution_codes: frozenset[str]) -> Reading:
         record=record.model_dump_json(exclude_defaults=True).encode(),
         processed_at=processed_at(record),
     )
+
+
+def _day(record: Record) -> date | None:
+    at = processed_at(record)
+    return at.astimezone(JST).date() if at else parse_day(getattr(record.header, "confirmed_on", None))
 
 
 def _outcome(record: Record) -> FileOutcome:

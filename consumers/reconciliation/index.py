@@ -10,11 +10,11 @@ from datetime import date
 
 from consumers.reconciliation.subject import Subject
 from pipeline.folding import fold_birthdate, fold_insurer, fold_kana, fold_symbol, without_zeros
+from pipeline.patient_index import PATIENT_AFTER, PATIENT_FIRST, index_key, patient_key
 from pipeline.patient_row import PatientRow
 from pipeline.sealing import IdentityKey
 
-PATIENT_FIRST, PATIENT_AFTER = "p", "q"
-"""Hashes of chart numbers lie from `p` up to `q`, which is not included."""
+__all__ = ["PATIENT_AFTER", "PATIENT_FIRST", "close_hashes", "patient_key", "row_hashes", "wide_hashes"]
 
 _INSURANCE, _KANA, _BIRTHDATE = "i", "k", "b"
 
@@ -41,24 +41,15 @@ def wide_hashes(identity: IdentityKey, subject: Subject) -> frozenset[str]:
     return frozenset(_of_birth(identity, subject.born, []))
 
 
-def patient_key(identity: IdentityKey, patient_id: str) -> str:
-    return _key(identity, PATIENT_FIRST, patient_id)
-
-
 def _insurance(identity: IdentityKey, insurer: str | None, number: str | None) -> Iterator[str]:
     # Without the symbol: some insurances have none, and a superset is wanted.
     folded, numbered = fold_insurer(insurer), without_zeros(fold_symbol(number))
     if folded and numbered:
-        yield _key(identity, _INSURANCE, folded, numbered)
+        yield index_key(identity, _INSURANCE, folded, numbered)
 
 
 def _of_birth(identity: IdentityKey, born: date | None, kanas: list[str]) -> Iterator[str]:
     if born is None:
         return
-    yield _key(identity, _BIRTHDATE, born.isoformat())
-    yield from (_key(identity, _KANA, kana, born.isoformat()) for kana in kanas if kana)
-
-
-def _key(identity: IdentityKey, namespace: str, *parts: str) -> str:
-    digest = identity.mac(f"index:{namespace}", *(part.encode() for part in parts))
-    return namespace + digest[1:]
+    yield index_key(identity, _BIRTHDATE, born.isoformat())
+    yield from (index_key(identity, _KANA, kana, born.isoformat()) for kana in kanas if kana)

@@ -42,6 +42,7 @@ _COLUMNS: Final = (
     "decided_at",
     "confirmed_by",
     "confirmed_at",
+    "reference_due",
 )
 
 
@@ -154,6 +155,8 @@ class Ledger:
                     "decided_at": now,
                     "confirmed_by": write.confirmed.staff if write.confirmed else None,
                     "confirmed_at": write.confirmed.at if write.confirmed else None,
+                    # Only of a patient who is certain is a reference number (照会番号) judged; consent does that.
+                    "reference_due": detail.patient_id is not None and _state(write, decided) == CLOSED,
                 }
             )
         return made

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pipeline.sealing import KeyClass
 from pipeline.settings import BALLAST_NAME, Chart, Clinic, Settings, Terminal
 from pipeline.storage import open_store
 from pipeline.topology import CHART_EDGE, build
+from producers.chart.bookings_csv import read_bookings
 from producers.chart.patients_csv import PatientsInvalidError, read_patients
 from producers.terminal import ballast_path, spool_holdings
 
@@ -58,6 +59,8 @@ def _folders(settings: Settings) -> Iterator[str]:
             yield from _chart(f"clinics.{clinic.id}.chart", clinic.chart)
         else:
             yield f"clinics.{clinic.id}: has no chart, so nothing can be delivered"
+        if clinic.bookings:
+            yield from _list(f"clinics.{clinic.id}.bookings", clinic.bookings.path, read_bookings)
 
 
 def _terminal(where: str, terminal: Terminal) -> Iterator[str]:
@@ -75,12 +78,16 @@ def _chart(where: str, chart: Chart) -> Iterator[str]:
     if not chart.patients.exists():
         yield f"{where}.patients: {chart.patients}: there is no such file, so every result will wait"
         return
+    yield from _list(f"{where}.patients", chart.patients, read_patients)
+
+
+def _list(where: str, path: Path, read: Callable[[bytes], object]) -> Iterator[str]:
     try:
-        read_patients(chart.patients.read_bytes())
+        read(path.read_bytes())
     except PatientsInvalidError as error:
-        yield from (f"{where}.patients: {fault}" for fault in error.faults)
+        yield from (f"{where}: {fault}" for fault in error.faults)
     except OSError as error:
-        yield f"{where}.patients: {chart.patients}: {error.strerror}"
+        yield f"{where}: {path}: {error.strerror}"
 
 
 def _writable(where: str, folder: Path) -> Iterator[str]:

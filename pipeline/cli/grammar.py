@@ -5,6 +5,7 @@ import re
 import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from datetime import date
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -85,6 +86,7 @@ def _parse(words: Sequence[str]) -> Namespace:
     _looking(command, common)
     _deciding(command, common)
     _proving(command, common)
+    _inquiring(command, common)
     arguments = parser.parse_args(words)
     for name, default in (("config", "onshi.toml"), ("json", False)):
         if not hasattr(arguments, name):
@@ -228,6 +230,29 @@ def _proving(command: "_Command", common: ArgumentParser) -> None:
     verify.add_argument("--limit-seconds", type=_rate, default=3600.0, metavar="S", help="what may wait how long")
 
 
+def _inquiring(command: "_Command", common: ArgumentParser) -> None:
+    references = _group(command("reference-numbers", "our numbers (照会番号) at the service"))
+    check = references.add_parser("check", parents=[common], help="wrong, shared, refused, missing, unverified")
+    check.add_argument("--clinic")
+    export = references.add_parser("export", parents=[common], help="every number as CSV; staff only")
+    export.add_argument("--clinic")
+    export.add_argument("file", metavar="FILE.csv")
+    register = references.add_parser("register", parents=[common], help="let numbers be registered; staff only")
+    register.add_argument("--clinic")
+    which = register.add_mutually_exclusive_group(required=True)
+    which.add_argument("--patient", type=_said, metavar="ID", help="one patient, even over a wrong number")
+    which.add_argument("--all-missing", action="store_true", help="every patient of the list without a number")
+    which.add_argument("--changed", action="store_true", help="patients whose insurance changed")
+    which.add_argument("--all", action="store_true", help="every number again; none that is wrong")
+    bookings = _group(command("bookings", "booked patients (予約), and who was not confirmed"))
+    listing = bookings.add_parser("list", parents=[common])
+    _filters(listing)
+    listing.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="default: from today on")
+    unconfirmed = bookings.add_parser("unconfirmed", parents=[common], help="booked in a month without a result in it")
+    unconfirmed.add_argument("--clinic")
+    unconfirmed.add_argument("--month", type=_month, metavar="YYYY-MM", help="default: this month, until today")
+
+
 def _group(parser: ArgumentParser) -> "_SubParsers":
     return parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
@@ -255,6 +280,13 @@ def _month(text: str) -> str:
     if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
         raise ArgumentTypeError(f"{text!r} is no month; write YYYY-MM")
     return text
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD") from None
 
 
 def _count(text: str) -> int:

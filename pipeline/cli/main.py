@@ -36,6 +36,8 @@ _WITH_SETTINGS = {
     "certificates": "pipeline.cli.proofs:certificates",
     "audit": "pipeline.cli.proofs:audit",
     "verify": "pipeline.cli.verify:verify",
+    "reference-numbers": "pipeline.cli.references:references",
+    "bookings": "pipeline.cli.bookings:bookings",
     "resend": "pipeline.cli.resend:resend",
 }
 _WITHOUT_SETTINGS = {"init": "pipeline.cli.init:init", "demo": "pipeline.cli.demo:demo"}

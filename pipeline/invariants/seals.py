@@ -9,6 +9,7 @@ from pipeline.invariants.finding import Finding
 from pipeline.keyring import Keyring
 from pipeline.sealing import key_id
 from pipeline.storage.schema import (
+    bookings,
     copies,
     decisions,
     files,
@@ -17,6 +18,7 @@ from pipeline.storage.schema import (
     patient_lists,
     patient_parts,
     patients,
+    reference_numbers,
     requests,
     results,
 )
@@ -32,6 +34,8 @@ _SEALED: Final[tuple[tuple[Column[Any], Column[Any]], ...]] = (
     (requests.c.request_id, requests.c.sealed_request),
     (requests.c.request_id, requests.c.sealed_message),
     (holds.c.hold_id, holds.c.sealed_reason),
+    (reference_numbers.c.patient_hash, reference_numbers.c.sealed),
+    (bookings.c.patient_hash, bookings.c.sealed),
 )
 _MAGIC: Final = b"O1"
 _HEAD: Final = 10

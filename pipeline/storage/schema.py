@@ -8,9 +8,19 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 
 from pipeline.storage.clinical_tables import clinical_answers
 from pipeline.storage.columns import Moment, identifier, metadata
+from pipeline.storage.reference_tables import booking_lists, bookings, reference_numbers, schedules
 from pipeline.storage.schema_consents import fetch_runs, unheld_answers
 
-__all__ = ["clinical_answers", "fetch_runs", "metadata", "unheld_answers"]
+__all__ = [
+    "booking_lists",
+    "bookings",
+    "clinical_answers",
+    "fetch_runs",
+    "metadata",
+    "reference_numbers",
+    "schedules",
+    "unheld_answers",
+]
 
 files = Table(
     "files",
@@ -92,7 +102,9 @@ results = Table(
     Column("decided_at", Moment, nullable=False),
     Column("confirmed_by", String(31)),
     Column("confirmed_at", Moment),
+    Column("reference_due", Boolean, nullable=False, default=False),  # consent has not looked at its reference number
     Index("results_open", "clinic", "state"),
+    Index("results_reference_due", "clinic", "reference_due"),
     Index("results_by_time", "clinic", "decided_at"),
 )
 """The result list (資格確認結果一覧): one row per person in a file. Reconciliation writes it."""

@@ -61,6 +61,12 @@ CREATE TABLE IF NOT EXISTS patient_list (
   list_id TEXT NOT NULL,
   taken_at TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS booking_list (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  mac TEXT NOT NULL,
+  list_id TEXT NOT NULL,
+  taken_at TEXT NOT NULL
+) STRICT;
 """
 
 

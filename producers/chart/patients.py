@@ -20,7 +20,7 @@ from pipeline.clock import Clock
 from pipeline.contents import patients_context
 from pipeline.envelope import enclose
 from pipeline.errors import OnshiError
-from pipeline.events import PatientsChanged, derive_id
+from pipeline.events import BookingsChanged, PatientsChanged, derive_id
 from pipeline.patient_row import PatientRow, rows_to_bytes
 from pipeline.sealing import IdentityKey, Sealer
 from pipeline.topology import CHART_EDGE
@@ -34,6 +34,10 @@ PART_BYTES = 700 << 10
 """Rows of one part as JSON, before sealing: with the seal and base64 the message stays below 1 MiB."""
 MOST_BYTES = 256 << 20
 FAULTS_LOGGED = 20
+
+
+Parts = Callable[[str, datetime], Sequence[PatientsChanged | BookingsChanged]]
+"""From the keyed hash of a list and when it was taken to the events that carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +57,43 @@ class _Reading:
 
 
 class LastList:
-    """The list that was last put on its way."""
+    """The list that was last put on its way, of patients or of another kind."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(
+        self, ledger: Ledger, table: str = "patient_list", event_type: str = PatientsChanged.type_name()
+    ) -> None:
         self._ledger = ledger
+        self._table = table
+        self._event_type = event_type
 
     def mac(self) -> str | None:
         with self._ledger.transaction() as transaction:
-            row = transaction.execute("SELECT mac FROM patient_list").fetchone()
+            row = transaction.execute(f"SELECT mac FROM {self._table}").fetchone()  # noqa: S608 - constant
             return str(row[0]) if row else None
 
     def taken_at(self) -> datetime | None:
         with self._ledger.transaction() as transaction:
-            row = transaction.execute("SELECT taken_at FROM patient_list").fetchone()
+            row = transaction.execute(f"SELECT taken_at FROM {self._table}").fetchone()  # noqa: S608 - constant
             return datetime.fromisoformat(row[0]) if row else None
 
-    def replace(self, mac: str, parts: Sequence[PatientsChanged], now: datetime) -> None:
+    def replace(self, mac: str, parts: Sequence[PatientsChanged | BookingsChanged], now: datetime) -> None:
         """Put a list on its way; parts of an older one that still wait are taken back."""
         with self._ledger.transaction() as transaction:
-            outgoing.drop(transaction, PatientsChanged.type_name())
+            outgoing.drop(transaction, self._event_type)
             outgoing.add(transaction, [enclose(part, now) for part in parts])
             transaction.execute(
-                "INSERT INTO patient_list (only, mac, list_id, taken_at) VALUES (1, ?, ?, ?) ON CONFLICT (only)"
+                f"INSERT INTO {self._table} (only, mac, list_id, taken_at)"  # noqa: S608 - constant
+                " VALUES (1, ?, ?, ?) ON CONFLICT (only)"
                 " DO UPDATE SET mac = excluded.mac, list_id = excluded.list_id, taken_at = excluded.taken_at",
                 (mac, parts[0].list_id, now.isoformat()),
             )
 
 
 class Patients:
-    """`Part`. Watches one file."""
+    """`Part`. Watches one file. Another kind of list (`bookings`) differs in what it holds, not in how it is read."""
+
+    name = "patients"
+    invalid, missing = Fault.PATIENTS_INVALID, Fault.PATIENTS_MISSING
 
     def __init__(
         self,
@@ -97,7 +109,6 @@ class Patients:
         faults: Faults,
         again_seconds: float = 3600.0,
     ) -> None:
-        self.name = "patients"
         self.row_faults: tuple[RowFault, ...] = ()
         """What is wrong with the file as it lies there."""
         self._clinic = clinic
@@ -122,10 +133,10 @@ class Patients:
             self._faults.set(Fault.DISK_FULL, stands=True)
         except OnshiError as error:
             self._faults.set(Fault.KEYS, stands=True)
-            LOG.warning("patients", extra={"clinic": self._clinic, "error": type(error).__name__})
+            LOG.warning(self.name, extra={"clinic": self._clinic, "error": type(error).__name__})
         except OSError as error:
-            if self._faults.set(Fault.PATIENTS_MISSING, stands=True):
-                LOG.warning("patients", extra={"clinic": self._clinic, "reason": type(error).__name__})
+            if self._faults.set(self.missing, stands=True):
+                LOG.warning(self.name, extra={"clinic": self._clinic, "reason": type(error).__name__})
             self._before = self._settled = None
         return self._scan_seconds
 
@@ -155,32 +166,42 @@ class Patients:
         with self._path.open("rb") as source:
             look = _look_of(os.fstat(source.fileno()))
             content = source.read(MOST_BYTES + 1)
-        self._faults.set(Fault.PATIENTS_MISSING, stands=False)
+        self._faults.set(self.missing, stands=False)
         return _Reading(look, content, self._clock.monotonic())
 
     def _use(self, content: bytes) -> None:
         try:
-            rows = read_patients(content) if len(content) <= MOST_BYTES else _too_large()
+            parts = self._read_parts(content)
         except PatientsInvalidError as error:
             self._refuse(error)
             return
         self.row_faults = ()
-        self._faults.set(Fault.PATIENTS_INVALID, stands=False)
+        self._faults.set(self.invalid, stands=False)
         mac = self._identity.mac("content", content)
         is_new = mac != self._last.mac()
         if is_new or self._is_due_again():
             taken_at = (None if is_new else self._last.taken_at()) or self._clock.now()
-            self._last.replace(mac, list(self._parts(mac, rows, taken_at)), taken_at)
+            made = parts(mac, taken_at)
+            self._last.replace(mac, made, taken_at)
             self._again_at = self._clock.monotonic() + self._again_seconds
-            LOG.info("patients", extra={"clinic": self._clinic, "count": len(rows)})
+            LOG.info(self.name, extra={"clinic": self._clinic, "count": made[0].rows})
         self._faults.set(Fault.KEYS, stands=False)
         self._faults.set(Fault.DISK_FULL, stands=False)
 
     def _refuse(self, error: PatientsInvalidError) -> None:
         self.row_faults = error.faults
-        self._faults.set(Fault.PATIENTS_INVALID, stands=True)
+        self._faults.set(self.invalid, stands=True)
         for fault in error.faults[:FAULTS_LOGGED]:
-            LOG.warning("patients", extra={"clinic": self._clinic, "reason": "patients_invalid", "where": str(fault)})
+            LOG.warning(self.name, extra={"clinic": self._clinic, "reason": self.invalid.value, "where": str(fault)})
+
+    def _read_parts(self, content: bytes) -> "Parts":
+        """Read a list; what is returned makes its events.
+
+        Raises:
+            PatientsInvalidError: it must not be used.
+        """
+        rows = read_patients(content) if len(content) <= MOST_BYTES else _too_large()
+        return lambda mac, taken_at: list(self._parts(mac, rows, taken_at))
 
     def _parts(self, mac: str, rows: Sequence[PatientRow], taken_at: datetime) -> Iterator[PatientsChanged]:
         list_id = derive_id("patients", self._clinic, mac, taken_at.isoformat())

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pipeline.broker.port import Broker, UnroutableError
 from pipeline.clock import Clock
 from pipeline.errors import AwayError
+from pipeline.events import BookingsChanged
 from pipeline.keyring import Keyring
 from pipeline.sealing import KeyClass, Opener
 from pipeline.settings import Clinic, Settings
+from producers.chart.bookings import BOOKING_LIST, Bookings
 from producers.chart.breaker import Breaker
 from producers.chart.deliveries import Deliveries
 from producers.chart.faults import Faults
@@ -154,8 +156,27 @@ class ChartRole:
             faults=faults,
             again_seconds=self._settings.centre.republish_seconds * LATER,
         )
+        lists = [patients, *self._bookings(ledger, faults)]
         bells = {sender.name: answered, workers[0].name: wanted}
-        return _Running(receiver, sender, breaker, (receiver, sender, patients, *workers), bells)
+        return _Running(receiver, sender, breaker, (receiver, sender, *lists, *workers), bells)
+
+    def _bookings(self, ledger: Ledger, faults: Faults) -> list[Bookings]:
+        if self._clinic.bookings is None:
+            return []
+        return [
+            Bookings(
+                clinic=self._clinic.id,
+                path=self._clinic.bookings.path,
+                scan_seconds=self._chart.scan_seconds,
+                settle_seconds=self._chart.settle_seconds,
+                identity=self._keyring.identity(self._clinic.id),
+                standing_key=self._standing_key,
+                last=LastList(ledger, BOOKING_LIST, BookingsChanged.type_name()),
+                clock=self._clock,
+                faults=faults,
+                again_seconds=self._settings.centre.republish_seconds * LATER,
+            )
+        ]
 
     def _open_chart(self, ledger: Ledger) -> ChartPort:
         return FolderChart(self._chart.inbox, self._keyring.identity(self._clinic.id), LedgerStages(ledger))

@@ -31,6 +31,7 @@ from pipeline.oqs.codes import CardClassification
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.requests import CheckupRequest, HistoryHeader, MedicationRequest, Request
+from pipeline.oqs.times import JST
 from pipeline.outcome import Outcome
 from pipeline.results import ResultDetail
 from pipeline.sealing import Opener
@@ -77,7 +78,7 @@ class Fetcher:
         result = planned.result
         if planned.items:
             try:
-                wanted = tuple(self._wanted(found, planned))
+                wanted = tuple(self._wanted(found, planned, now))
             except _WithoutHistoryError:
                 result = Result.NO_SUBJECT
             except (PermanentError, ValueError):
@@ -86,7 +87,7 @@ class Fetcher:
         replaced = (Change(one, Happening.WINDOW_CLOSED, RENEWED) for one in (planned.replaced if wanted else ()))
         return Outcome(result.value, writes=(Fetched(found, result, planned.again_at, wanted), *replaced))
 
-    def _wanted(self, found: Due, planned: Plan) -> Iterator[Wanted]:
+    def _wanted(self, found: Due, planned: Plan, now: datetime) -> Iterator[Wanted]:
         detail = self._person(found)
         if _has_no_history(detail):
             raise _WithoutHistoryError
@@ -100,7 +101,7 @@ class Fetcher:
                 clinic=found.clinic,
                 terminal=found.terminal,
                 kind=item.kind.value,
-                file=self._compose(found, detail, item, patient_id),
+                file=self._compose(found, detail, item, patient_id, now),
                 person_hash=found.person_hash,
                 category=standing.grant.category.value,
                 grant_id=standing.grant_id,
@@ -134,15 +135,14 @@ class Fetcher:
         except (PermanentError, ValidationError):
             return None
 
-    def _compose(self, found: Due, detail: PersonDetail, item: Item, patient_id: str | None) -> RequestFile:
+    def _compose(
+        self, found: Due, detail: PersonDetail, item: Item, patient_id: str | None, now: datetime
+    ) -> RequestFile:
         clinic = self._settings.clinic(found.clinic)
         assert clinic is not None
-        code = detail.institution_code
-        known = code if code in clinic.institution_codes else clinic.institution_codes[0]
+        known = clinic.code_on(now.astimezone(JST).date(), detail.institution_code)
         person = detail.model_dump(exclude={"institution_code", "card_classification"})
-        return compose(
-            lambda identifier: _request(detail, item, known or "", identifier), patient_id=patient_id, **person
-        )
+        return compose(lambda identifier: _request(detail, item, known, identifier), patient_id=patient_id, **person)
 
 
 class _WithoutHistoryError(Exception):

@@ -59,7 +59,7 @@ def booking(
     terminal: str | None = None,
 ) -> list[Wanted]:
     """Ask for all of these people. `day`: of their bookings, tomorrow in Japan by default."""
-    code, on = institution_code(clinic), day or now.astimezone(JST).date() + timedelta(days=1)
+    code, on = institution_code(clinic, now), day or now.astimezone(JST).date() + timedelta(days=1)
     parts = [people[start : start + MAX_QUERIES] for start in range(0, len(people), MAX_QUERIES)]
     kind = MessageKind.BULK_ELIGIBILITY
     return [

@@ -107,7 +107,7 @@ def medication(
     """Ask for the medication of one person. `Wanted.period` is the month, where it is one month."""
     make = partial(
         medication_request,
-        institution_code(clinic),
+        institution_code(clinic, now),
         person,
         period,
         treatment_flag=permission.treatment_flag,
@@ -145,9 +145,8 @@ def checkup(
     terminal: str | None = None,
 ) -> list[Wanted]:
     """Ask for the checkups of one person."""
-    del now
     flag = permission.treatment_flag
-    make = partial(checkup_request, institution_code(clinic), person, treatment_flag=flag, pdf=pdf)
+    make = partial(checkup_request, institution_code(clinic, now), person, treatment_flag=flag, pdf=pdf)
     file = compose(make, **person.detail)
     kind = MessageKind.CHECKUP
     return [about(clinic, keyring, person, asked_by, kind, file, terminal=terminal, **_under(permission))]

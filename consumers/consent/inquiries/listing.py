@@ -59,8 +59,7 @@ def visit(
     terminal: str | None = None,
 ) -> list[Wanted]:
     """List who consented to home visits on these days, first and last, both inclusive."""
-    del now
-    make = partial(visit_request, institution_code(clinic), *days)
+    make = partial(visit_request, institution_code(clinic, now), *days)
     return [_one(clinic, keyring, asked_by, MessageKind.BULK_VISIT, make, terminal=terminal)]
 
 
@@ -75,8 +74,7 @@ def online(
     terminal: str | None = None,
 ) -> list[Wanted]:
     """List who consented to online care on these days; `examined`: who was examined on them."""
-    del now
-    make = partial(online_request, institution_code(clinic), *days, examined=examined)
+    make = partial(online_request, institution_code(clinic, now), *days, examined=examined)
     return [_one(clinic, keyring, asked_by, MessageKind.BULK_ONLINE, make, terminal=terminal)]
 
 
@@ -84,8 +82,7 @@ def medical_aid(
     clinic: Clinic, keyring: Keyring, month: date, asked_by: str, now: datetime, *, terminal: str | None = None
 ) -> list[Wanted]:
     """List who has a medical aid ticket (医療券) for this clinic in a month."""
-    del now
-    make = partial(medical_aid_request, institution_code(clinic), month)
+    make = partial(medical_aid_request, institution_code(clinic, now), month)
     return [_one(clinic, keyring, asked_by, MessageKind.BULK_MEDICAL_AID, make, terminal=terminal)]
 
 

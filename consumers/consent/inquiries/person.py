@@ -5,6 +5,7 @@ is left blank is left out. Symbol and number stay as they stand on the card.
 """
 
 import unicodedata
+from datetime import datetime
 from typing import Any
 
 from consumers.consent.asking import RequestFile, Wanted
@@ -13,6 +14,7 @@ from pipeline.folding import fold_branch, fold_insurer
 from pipeline.hidden import Hidden
 from pipeline.keyring import Keyring
 from pipeline.oqs.names import MessageKind
+from pipeline.oqs.times import JST
 from pipeline.patient_row import PatientRow
 from pipeline.persons import patient_hash, person_hash
 from pipeline.settings import Clinic
@@ -71,9 +73,9 @@ class Person(Hidden):
         return person_hash(identity, **self.insurance, birthdate=self.born, kana=self.kana)
 
 
-def institution_code(clinic: Clinic) -> str:
+def institution_code(clinic: Clinic, now: datetime) -> str:
     """Name the clinic's institution code (医療機関コード) that requests carry now."""
-    return clinic.institution_codes[0]
+    return clinic.code_on(now.astimezone(JST).date())
 
 
 def terminal_of(clinic: Clinic, terminal: str | None) -> str:

@@ -56,8 +56,7 @@ def registration(
     terminal: str | None = None,
 ) -> list[Wanted]:
     """Register all of these people. `bulk`: in one file for many; by default when there are several."""
-    del now
-    code = institution_code(clinic)
+    code = institution_code(clinic, now)
     if not (len(people) > 1 if bulk is None else bulk):
         kind = MessageKind.REGISTRATION
         made = [

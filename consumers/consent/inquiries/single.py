@@ -60,7 +60,7 @@ def single(
     terminal: str | None = None,
 ) -> list[Wanted]:
     """Ask for each of these people. `day`: for which eligibility is asked, today in Japan by default."""
-    code, on = institution_code(clinic), day or now.astimezone(JST).date()
+    code, on = institution_code(clinic, now), day or now.astimezone(JST).date()
     wanted = []
     for person in people:
         first = request(code, person, on, "-", limit_consent=limit_consent, care=care)

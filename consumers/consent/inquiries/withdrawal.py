@@ -35,9 +35,8 @@ def withdrawal(
     terminal: str | None = None,
 ) -> list[Wanted]:
     """Withdraw the stored consent of each of these people."""
-    del now
     made = [
-        (person, compose(partial(request, institution_code(clinic), person, care), **person.detail))
+        (person, compose(partial(request, institution_code(clinic, now), person, care), **person.detail))
         for person in people
     ]
     kind = MessageKind.WITHDRAWAL

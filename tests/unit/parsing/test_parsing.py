@@ -12,6 +12,7 @@ from pipeline.contents import SealedFile, file_context, name_context, record_con
 from pipeline.custody import FileOutcome
 from pipeline.errors import PermanentError
 from pipeline.events import FileCaptured, derive_id
+from pipeline.inquiry_settings import CodeDays
 from pipeline.oqs.answers import results
 from pipeline.oqs.records import parse_record_json
 from pipeline.sealing import KeyClass, Opener, Sealer, UnsealError
@@ -164,6 +165,15 @@ def test_a_file_of_another_institution_is_rejected_and_not_guessed() -> None:
 def test_an_old_and_a_new_institution_code_may_both_be_ours() -> None:
     original = SealedFile(FACE, "face", (SAMPLES / "face" / FACE).read_bytes())
     assert read(original, frozenset({"9919000029", "9919000011"})).outcome is FileOutcome.PENDING
+
+
+def test_a_code_counts_only_near_its_own_days() -> None:
+    original = SealedFile(FACE, "face", (SAMPLES / "face" / FACE).read_bytes())
+    codes = frozenset({"9919000011"})
+    ended = CodeDays.model_validate({"code": "9919000011", "to": "2026-04-30"})
+    long_ago = CodeDays.model_validate({"code": "9919000011", "to": "2026-03-31"})
+    assert read(original, codes, [ended]).outcome is FileOutcome.PENDING
+    assert read(original, codes, [long_ago]).reason == "foreign_institution"
 
 
 def test_medication_is_sealed_to_the_clinical_key(centre: Centre) -> None:
