@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: help demo test test-fast soak lint format generated servers lock clean
+.PHONY: help demo test test-fast soak lint format generated servers node lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ $(VENV)/dev.ready: requirements-dev.lock $(VENV)/run.ready
 demo: $(VENV)/run.ready ## 200 invented patients from a simulated terminal to a chart; no server, no root
 	@$(BIN)/onshi demo --patients 200
 
-test: $(VENV)/dev.ready servers ## everything, on private RabbitMQ and PostgreSQL
+test: $(VENV)/dev.ready servers node ## everything, on private RabbitMQ and PostgreSQL
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
 test-fast: $(VENV)/dev.ready ## what needs no server
@@ -34,6 +34,9 @@ test-fast: $(VENV)/dev.ready ## what needs no server
 MINUTES ?= 30
 soak: $(VENV)/dev.ready servers ## the fault matrix, then roles killed at their system calls, for MINUTES=n; SEED=n is the same again
 	@$(BIN)/python -m tests.support.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+node: $(VENV)/dev.ready ## install what the AsyncAPI check and the Node client need, from their lock files
+	@$(BIN)/python -m tests.support.node
 
 servers: ## install RabbitMQ, PostgreSQL and strace from Debian's packages, if they are missing (never starts a shared one)
 	@infra/servers.sh
@@ -52,6 +55,9 @@ generated: $(VENV)/run.ready ## write again what is made from the models
 	@$(BIN)/python -m pipeline.broker.definitions > infra/rabbitmq/definitions.json
 	@$(BIN)/python -m pipeline.observing.dashboards infra/grafana/dashboards
 	@$(BIN)/python -m pipeline.observing.reference > docs/metrics.md
+	@$(BIN)/onshi asyncapi > docs/vendors/asyncapi.json
+	@$(BIN)/onshi asyncapi --schemas docs/vendors/schemas
+	@$(BIN)/onshi asyncapi --html > docs/vendors/index.html
 
 lock: ## choose the newest allowed versions (needs uv)
 	@uv pip compile pyproject.toml infra/build.in --extra zip --universal --python-version 3.11 --generate-hashes \

@@ -28,6 +28,7 @@ from pipeline.storage.schema import (
     requests,
     results,
     standings,
+    vendor_held,
 )
 from pipeline.topology import CHART_EDGE, Role
 
@@ -66,6 +67,8 @@ class Backlog:
         self._set(metrics.OUTBOX_UNSENT, waiting, roles)
         parked: dict[Labels, float] = {(role,): float(count) for role, count in parking.counts(connection).items()}
         self._set(metrics.PARKED_HELD, parked, roles)
+        held = select(vendor_held.c.vendor, func.count()).group_by(vendor_held.c.vendor)
+        self._set(metrics.VENDOR_HELD, {(vendor,): float(count) for vendor, count in connection.execute(held)}, ())
 
     def _show_edges(self, connection: Connection) -> list[Labels]:
         """Show what each edge last said of itself; returns the clinics that have an edge."""

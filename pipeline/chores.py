@@ -20,6 +20,7 @@ from pipeline.consumer import Consumer
 from pipeline.envelope import Envelope, UnreadableMessageError, WireEvent, pack, read
 from pipeline.errors import AwayError
 from pipeline.metrics import REPEATED
+from pipeline.outcome import said
 from pipeline.sending import publish
 from pipeline.storage.engine import Store
 from pipeline.topology import parked_queue
@@ -34,7 +35,14 @@ class Chores:
     """The housekeeping of one runner, in its thread."""
 
     def __init__(
-        self, consumer: Consumer[Any, Any], store: Store, broker: Broker, clock: Clock, repeat_after: timedelta
+        self,
+        consumer: Consumer[Any, Any],
+        store: Store,
+        broker: Broker,
+        clock: Clock,
+        repeat_after: timedelta,
+        *,
+        has_vendors: bool = False,
     ) -> None:
         self._consumer = consumer
         self._role = consumer.role
@@ -43,6 +51,7 @@ class Chores:
         self._clock = clock
         self._watch = ClockWatch(clock)
         self._repeat_after = repeat_after
+        self._has_vendors = has_vendors
         self._publisher: Publisher | None = None
         self._lot: Subscription | None = None
         self._sent: list[str] = []
@@ -132,7 +141,7 @@ class Chores:
             with self._store.transaction() as connection:
                 outcomes = self._consumer.due(connection, now)
                 self._consumer.apply(connection, outcomes, now)
-                events = [(event, None) for outcome in outcomes for event in outcome.events]
+                events = said(((None, outcome) for outcome in outcomes), to_vendors=self._has_vendors)
                 written = outbox.add(connection, self._role, events, now, self._repeat_after)
                 self.mark(connection, now)
         except AwayError:

@@ -30,6 +30,11 @@ class Consumer(ABC, Generic[P, F]):
     listens: ClassVar[tuple[type[Event], ...]]
     needs_clock: ClassVar[bool] = False
     """Whether `due` waits while the clock cannot be believed."""
+    is_ordered: ClassVar[bool] = False
+    """Whether one instance at a time takes from its queue, in order. Then recovery does not go one by one: only the
+    first of two subscribers of such a queue is ever served, so its prefetch cannot be raised later."""
+    says_again: ClassVar[bool] = True
+    """Whether what a known event led to is published again; false where nobody downstream could have lost it."""
 
     clock_reasons: ClassVar[frozenset[str]] = frozenset()
     """Reasons to park that a wrong clock gives, not a bad release: they do not count towards the fuse, and while our

@@ -112,24 +112,29 @@ def _groups(events: Iterable[WireEvent]) -> Iterator[list[WireEvent]]:
 
 def _message(group: Sequence[WireEvent]) -> OutMessage:
     first = group[0]
-    mandatory = first.exchange != Exchange.PUBLIC
     if not first.batched:
         headers = {f"{_PREFIX}{key}": value for key, value in _attributes(first).items()}
-        return OutMessage(first.exchange, first.routing_key, first.id, first.body, headers, SINGLE_TYPE, mandatory)
+        return OutMessage(first.exchange, first.routing_key, first.id, first.body, headers, SINGLE_TYPE)
     entries = [b'%s,"data":%s}' % (json.dumps(_attributes(e)).encode()[:-1], e.body) for e in group]
     message_id = first.id if len(group) == 1 else derive_id("batch", *(event.id for event in group))
     headers = {f"{_PREFIX}type": first.type}
     body = b"[" + b",".join(entries) + b"]"
-    return OutMessage(first.exchange, first.routing_key, message_id, body, headers, BATCH_TYPE, mandatory)
+    return OutMessage(first.exchange, first.routing_key, message_id, body, headers, BATCH_TYPE)
 
 
 def _attributes(event: WireEvent) -> dict[str, str]:
-    return {
+    public = {
         "specversion": "1.0",
         "id": event.id,
         "source": f"/onshi/{event.routing_key.split('.')[1]}",
         "type": event.type,
         "time": event.at.astimezone(UTC).isoformat(),
+    }
+    if event.exchange == Exchange.PUBLIC:
+        # What ties events together inside would let two vendors put theirs side by side.
+        return public
+    return {
+        **public,
         "correlationid": event.correlation,
         "causationid": event.cause,
         "traceparent": event.traceparent,

@@ -32,6 +32,8 @@ class Event(BaseModel):
     """Whether an edge says it again until the centre answers with `evidence.stored`."""
     batched: ClassVar[bool] = False
     """Whether up to 100 of one routing key travel in one message, each with an id of its own."""
+    for_vendors: ClassVar[bool] = False
+    """Whether only publication hears it: then it is said only where vendors are configured."""
 
     clinic: str
     edge: str = NOWHERE

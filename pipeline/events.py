@@ -300,6 +300,7 @@ class RequestPlace(RequestEvent):
 class ConsentEvent(Event):
     """About one grant in the ledger."""
 
+    for_vendors = True
     grant_id: str
     category: str
     until: datetime | None
@@ -310,26 +311,26 @@ class ConsentEvent(Event):
 
 
 class ConsentRecorded(ConsentEvent):
-    subject, verb, exchange = "consent", "recorded", Exchange.PUBLIC
+    subject, verb, exchange = "consent", "recorded", Exchange.EVENTS
     granted: bool
 
 
 class ConsentExpiring(ConsentEvent):
     """The limit is near."""
 
-    subject, verb, exchange = "consent", "expiring", Exchange.PUBLIC
+    subject, verb, exchange = "consent", "expiring", Exchange.EVENTS
 
 
 class ConsentExpired(ConsentEvent):
     """The limit has passed."""
 
-    subject, verb, exchange = "consent", "expired", Exchange.PUBLIC
+    subject, verb, exchange = "consent", "expired", Exchange.EVENTS
 
 
 class FileRejected(FileEvent):
     """The file could not be used; its sealed original and the reason are in the store."""
 
-    subject, verb, exchange = "file", "rejected", Exchange.PUBLIC
+    subject, verb, exchange, for_vendors = "file", "rejected", Exchange.EVENTS, True
     reason: str
 
     @property
@@ -340,7 +341,7 @@ class FileRejected(FileEvent):
 class FileSettled(FileEvent):
     """Every copy is gone and the outcome is known."""
 
-    subject, verb, exchange = "file", "settled", Exchange.PUBLIC
+    subject, verb, exchange, for_vendors = "file", "settled", Exchange.EVENTS, True
     outcome: str
 
     @property

@@ -6,7 +6,9 @@ from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from pipeline.setting_values import Table
 
 CODE_GRACE: Final = timedelta(days=31)
 """How far outside its days a code is still taken from a result: the service and the terminal change at their time."""
@@ -25,11 +27,7 @@ def _time_of_day(value: object) -> object:
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CodeDays(_Table):
+class CodeDays(Table):
     """An institution code (医療機関コード) and its days in Japan, both inclusive; none: without end."""
 
     code: str = Field(pattern=r"^[0-9]{10}$")
@@ -48,7 +46,7 @@ class CodeDays(_Table):
         return started and (self.until is None or day - self.until <= grace)
 
 
-class ReferenceSettings(_Table):
+class ReferenceSettings(Table):
     """`[clinics.references]`: reference numbers (照会番号) that are registered without being asked for."""
 
     enabled: bool = False
@@ -56,7 +54,7 @@ class ReferenceSettings(_Table):
     """When the registrations of a day go out together; none: each at once."""
 
 
-class BookingSettings(_Table):
+class BookingSettings(Table):
     """`[clinics.bookings]`: which list of booked patients is asked for the evening before."""
 
     path: Path

@@ -3,7 +3,7 @@
 `keyring.json` holds public parts only and may be read by edges and stand in backups. `slots.bin` holds the centre's
 private keys in fixed 32-byte slots, overwritten in place when an epoch is destroyed. `identity.<clinic>.key` is the
 clinic's identity key, `edge.<clinic>.<edge>.key` an edge's private key, `signing.key` the key that signs certificate
-heads. All private files have mode 0600. Design section 6.
+heads, `vendor.<vendor>.key` the secret of a vendor's pseudonyms. All private files have mode 0600. Design section 6.
 
 One process at a time changes keys (a lock on the directory). A process that reads sees a change at its next use of a
 key, because `version` follows `keyring.json`.
@@ -137,6 +137,10 @@ class Keyring:
         """Return the clinic's identity key."""
         return IdentityKey(self._read(f"identity.{clinic}.key"))
 
+    def vendor(self, vendor: str) -> IdentityKey:
+        """Return the secret behind the pseudonyms of one vendor."""
+        return IdentityKey(self._read(f"vendor.{vendor}.key"))
+
     def private_key(self, identifier: bytes) -> bytes | None:
         """Find a private key that lies here: the centre's slot, or an edge's own file."""
         if identifier in self._slots:
@@ -226,6 +230,13 @@ def _issue(directory: Path, clinics: Iterable[str], edges: Iterable[Edge], now: 
     made = Ring(epochs=tuple(epochs), edges=tuple(edge_keys), signing=signing.public_key().public_bytes_raw().hex())
     if made != ring:
         _write_ring(directory, made)
+
+
+def issue_vendors(directory: Path, vendors: Iterable[str]) -> None:
+    """Draw the secret of every vendor that has none. Run by the centre only; harmless to repeat."""
+    with _changing(directory):
+        for vendor in vendors:
+            _write_secret(directory / f"vendor.{vendor}.key", os.urandom(32))
 
 
 def destroy(directory: Path, clinic: str, key_class: KeyClass, epoch: str, now: datetime) -> EpochKey:

@@ -71,6 +71,12 @@ BALLAST = Gauge(
     ["place"],
     registry=REGISTRY,
 )
+VENDOR_HELD = Gauge(
+    "onshi_vendor_held_events",
+    "Events held back from a vendor whose key cannot be used.",
+    ["vendor"],
+    registry=REGISTRY,
+)
 CHART_BACKLOG = Gauge(
     "onshi_chart_backlog_files", "Files that a chart wants and has not taken yet.", ["clinic"], registry=REGISTRY
 )

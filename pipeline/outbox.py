@@ -80,7 +80,9 @@ def add(
     return written
 
 
-def of_causes(connection: Connection, role: Role, causes: Sequence[str], *, is_alone: bool) -> list[WireEvent]:
+def of_causes(
+    connection: Connection, role: Role, causes: Sequence[str], *, is_alone: bool, only_unsent: bool = False
+) -> list[WireEvent]:
     """Find what these events led to, to publish it again before they are acknowledged.
 
     Raises:
@@ -89,6 +91,8 @@ def of_causes(connection: Connection, role: Role, causes: Sequence[str], *, is_a
     if not causes:
         return []
     wanted = (outbox.c.consumer == role.value) & outbox.c.cause.in_(causes)
+    if only_unsent:
+        wanted &= outbox.c.sent_at.is_(None)
     if not is_alone:
         budget.check(list(connection.scalars(select(func.length(outbox.c.body)).where(wanted))))
     return [_wire(row) for row in connection.execute(select(outbox).where(wanted).order_by(outbox.c.number))]

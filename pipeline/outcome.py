@@ -1,8 +1,12 @@
 """What does a handler answer with? A value; only the runner writes, publishes and acknowledges."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pipeline.events import Event
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,13 @@ class Outcome:
     events: tuple[Event, ...] = ()
     writes: tuple[object, ...] = ()
     park: str | None = None
+
+
+def said(outcomes: Iterable[tuple[T, Outcome]], *, to_vendors: bool) -> list[tuple[Event, T]]:
+    """List what outcomes say, each with what led to it; what only vendors hear is said only where there are some."""
+    return [
+        (event, cause) for cause, outcome in outcomes for event in outcome.events if to_vendors or not event.for_vendors
+    ]
 
 
 NOTHING = Outcome("nothing")

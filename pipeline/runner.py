@@ -24,12 +24,13 @@ from pipeline.budget import TooHeavyError
 from pipeline.chores import Chores
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
-from pipeline.envelope import ATTEMPT_HEADER, Envelope, UnreadableMessageError, WireEvent, pack, read, write
+from pipeline.envelope import ATTEMPT_HEADER, Envelope, UnreadableMessageError, WireEvent, pack, read
 from pipeline.errors import AwayError, ClockInDoubtError, PermanentError, TransientError
 from pipeline.fuse import Fuse
 from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, FUSE, MESSAGES, PARKED, PAUSED, RETRIES
-from pipeline.parking import REASON_HEADER, ROUTING_KEY_HEADER
+from pipeline.outcome import said
 from pipeline.pulse import Pulse
+from pipeline.redirection import alone, copy_of
 from pipeline.retry import TIERS, Again, Park, after_failure
 from pipeline.sending import publish
 from pipeline.storage.engine import Store
@@ -72,6 +73,7 @@ class Runner:
         batch: int = 100,
         repeat_after: timedelta = timedelta(minutes=15),
         pulse: Pulse | None = None,
+        has_vendors: bool = False,
     ) -> None:
         self._consumer = consumer
         self._role = consumer.role
@@ -82,7 +84,8 @@ class Runner:
         self._repeat_after = repeat_after
         self.pulse = pulse or Pulse(consumer.role)
         self._fuse = Fuse()
-        self._chores = Chores(consumer, store, broker, clock, repeat_after)
+        self._has_vendors = has_vendors
+        self._chores = Chores(consumer, store, broker, clock, repeat_after, has_vendors=has_vendors)
         self._recovering = True
         self._publisher: Publisher | None = None
         self._started = 0.0
@@ -112,7 +115,8 @@ class Runner:
     def _session(self, stop: threading.Event) -> None:
         self._recovering = True
         self._publisher = self._broker.publisher()
-        subscription = self._broker.subscribe(work_queue(self._role), 1)
+        first = self._batch * 2 if self._consumer.is_ordered else 1
+        subscription = self._broker.subscribe(work_queue(self._role), first)
         try:
             self._chores.open(self._publisher)
             PAUSED.labels(self._role).set(0)
@@ -121,10 +125,20 @@ class Runner:
                 self._turn(subscription, stop)
             if self._fuse.is_blown:
                 self._wait_blown(subscription, stop)
+            elif self._consumer.is_ordered:
+                self._hand_over(subscription)
         finally:
             subscription.close()
             self._chores.close()
             self._publisher.close()
+
+    def _hand_over(self, subscription: Subscription) -> None:
+        """Finish all that is in hand before the next instance gets anything, or it would be overtaken."""
+        done, left = list[Delivery](), list[Delivery]()
+        while not left and (deliveries := subscription.receive(self._batch, timedelta(0))):
+            settled, left = self._handle(deliveries)
+            done += settled
+        subscription.finish(done)
 
     def _turn(self, subscription: Subscription, stop: threading.Event) -> None:
         self.pulse.beat()
@@ -170,7 +184,10 @@ class Runner:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                self._handle(subscription, deliveries)
+                settled, left = self._handle(deliveries)
+                subscription.ack(settled)
+                if left:
+                    subscription.reject(left, requeue=True)
             except AwayError as error:
                 self._paused(error)
                 if stop.wait(pause):
@@ -183,7 +200,8 @@ class Runner:
                 PAUSED.labels(self._role).set(0)
                 return
 
-    def _handle(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
+    def _handle(self, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
+        """Handle a batch and publish; returns what is to be acknowledged, and what is to be given back."""
         self._started = time.monotonic()
         units = [self._read(delivery) for delivery in deliveries]
         self._attempts = {envelope.id: unit.attempt for unit in units for envelope in unit.envelopes}
@@ -194,16 +212,14 @@ class Runner:
         instead = [message for unit in settled for message in unit.instead]
         if instead:
             publish(self._publisher, instead)
-        subscription.ack([unit.delivery for unit in settled])
-        if left := [unit.delivery for unit in units if unit.is_left]:
-            subscription.reject(left, requeue=True)
+        return [unit.delivery for unit in settled], [unit.delivery for unit in units if unit.is_left]
 
     def _read(self, delivery: Delivery) -> _Unit:
         unit = _Unit(delivery)
         try:
             unit.envelopes = read(delivery)
         except UnreadableMessageError as error:
-            unit.instead.append(_copy(delivery, Exchange.DEAD, self._role.value, error.reason))
+            unit.instead.append(copy_of(delivery, Exchange.DEAD, self._role.value, error.reason))
             self._count(None, "parked", error.reason)
         return unit
 
@@ -279,7 +295,8 @@ class Runner:
         with self._store.transaction() as connection:
             known = self._known(connection, [envelope.id for envelope, _ in batch])
             fresh = [(envelope, prepared) for envelope, prepared in batch if envelope.id not in known]
-            to_send = outbox.of_causes(connection, self._role, sorted(known), is_alone=len(batch) == 1)
+            is_alone, is_final = len(batch) == 1, not self._consumer.says_again
+            to_send = outbox.of_causes(connection, self._role, sorted(known), is_alone=is_alone, only_unsent=is_final)
             results: list[tuple[Envelope, str]] = [(envelope, "known") for envelope, _ in batch if envelope.id in known]
             to_park: dict[str, str] = {}
             if fresh:
@@ -289,7 +306,7 @@ class Runner:
                 to_park = {envelope.id: outcome.park for envelope, outcome in outcomes if outcome.park}
                 self._wait_for_clock(connection, to_park, now)
                 self._enter(connection, [envelope.id for envelope, _ in fresh if envelope.id not in to_park], now)
-                events = [(event, envelope) for envelope, outcome in outcomes for event in outcome.events]
+                events = said(outcomes, to_vendors=self._has_vendors)
                 to_send += outbox.add(connection, self._role, events, now, self._repeat_after)
                 results += [(envelope, outcome.result) for envelope, outcome in outcomes if not outcome.park]
             self._chores.mark(connection, now)
@@ -329,14 +346,14 @@ class Runner:
             raise error
         decision = after_failure(error, unit.attempt)
         single = len(unit.envelopes) == 1
-        message = unit.delivery if single else _alone(unit.delivery, envelope)
+        message = unit.delivery if single else alone(unit.delivery, envelope)
         if isinstance(decision, Again):
             key = f"{self._role}.{decision.tier}"
-            unit.instead.append(_copy(message, Exchange.RETRY, key, None, decision.attempt))
+            unit.instead.append(copy_of(message, Exchange.RETRY, key, None, decision.attempt))
             RETRIES.labels(self._role, decision.tier).inc()
             self._count(envelope, "retry", type(error).__name__)
         elif isinstance(decision, Park):
-            unit.instead.append(_copy(message, Exchange.DEAD, self._role.value, decision.reason))
+            unit.instead.append(copy_of(message, Exchange.DEAD, self._role.value, decision.reason))
             PARKED.labels(self._role, decision.reason).inc()
             self._count(envelope, "parked", decision.reason)
             if decision.reason not in self._consumer.clock_reasons:
@@ -363,33 +380,4 @@ def _local_retry() -> Retrying:
         stop=stop_after_delay(LOCAL_RETRY_SECONDS),
         wait=wait_random_exponential(multiplier=0.1, max=1),
         reraise=True,
-    )
-
-
-def _copy(
-    delivery: Delivery | OutMessage, exchange: Exchange, key: str, reason: str | None, attempt: int | None = None
-) -> OutMessage:
-    """Send the same bytes elsewhere, with our own headers beside the original ones."""
-    headers: dict[str, str | int] = {
-        name: value for name, value in delivery.headers.items() if isinstance(value, str | int)
-    }
-    headers.setdefault(ROUTING_KEY_HEADER, delivery.routing_key)
-    if reason is not None:
-        headers[REASON_HEADER] = reason
-    if attempt is not None:
-        headers[ATTEMPT_HEADER] = attempt
-    return OutMessage(exchange, key, delivery.message_id, delivery.body, headers, delivery.content_type)
-
-
-def _alone(delivery: Delivery, envelope: Envelope) -> OutMessage:
-    """Take one event out of a batch message, keeping the attempt count."""
-    message = pack([write(envelope)])[0]
-    own = {name: value for name, value in delivery.headers.items() if name == ATTEMPT_HEADER}
-    return OutMessage(
-        message.exchange,
-        delivery.routing_key,
-        message.message_id,
-        message.body,
-        {**message.headers, **own},
-        message.content_type,
     )

@@ -8,23 +8,23 @@ from a file.
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline.inquiry_settings import BookingSettings, CodeDays, ReferenceSettings, accepts, code_on
-from pipeline.spans import Duration
+from pipeline.setting_values import Duration, Name, Table
 from pipeline.topology import CHART_EDGE, Edge
+from pipeline.vendors import Vendor
 
 OVERRIDABLE = ("broker", "store", "keys", "http", "edge", "centre")
 BALLAST_NAME = "ballast"
-_PATHS = ("face", "res", "req", "inbox", "patients", "archive_password_file")
+_PATHS = ("face", "res", "req", "inbox", "patients", "archive_password_file", "public_key_file")
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
 InstitutionCode = Annotated[str, Field(pattern=r"^[0-9]{10}$")]
 
 
@@ -34,10 +34,6 @@ class SettingsError(Exception):
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(self.faults))
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BrokerSettings(Table):
@@ -247,6 +243,8 @@ class Staff(Table):
 class Settings(Table):
     root: Path = Field(exclude=True)
     """The folder of the configuration file."""
+    file: Path | None = Field(default=None, exclude=True)
+    """The configuration file itself, to look whether it was changed."""
     broker: BrokerSettings = BrokerSettings()
     store: StoreSettings = StoreSettings()
     keys: KeysSettings = KeysSettings()
@@ -256,6 +254,7 @@ class Settings(Table):
     retention: RetentionSettings = RetentionSettings()
     clinics: tuple[Clinic, ...] = Field(min_length=1)
     staff: tuple[Staff, ...] = ()
+    vendors: tuple[Vendor, ...] = ()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -297,6 +296,7 @@ def _conflicts(settings: Settings) -> Iterator[str]:
     )
     codes = [code for clinic in settings.clinics for code in clinic.institution_codes]
     yield from (f"clinics: institution code {code} belongs to two clinics" for code in _repeated(codes))
+    yield from _vendor_conflicts(settings)
     folders: list[str] = []
     for clinic in settings.clinics:
         yield from (
@@ -309,6 +309,19 @@ def _conflicts(settings: Settings) -> Iterator[str]:
         if clinic.chart:
             folders.append(os.path.normpath(clinic.chart.inbox))
     yield from (f"folders: {folder} is given twice" for folder in _repeated(folders))
+
+
+def _vendor_conflicts(settings: Settings) -> Iterator[str]:
+    vendors = settings.vendors
+    yield from (f"vendors: id {name!r} is given twice" for name in _repeated([vendor.id for vendor in vendors]))
+    if vendors and settings.broker.url.startswith("embedded:"):
+        yield "vendors: need RabbitMQ; broker.url is embedded:, which has no streams"
+    known = {clinic.id for clinic in settings.clinics}
+    for vendor in vendors:
+        strange = set() if vendor.clinics == "*" else set(vendor.clinics) - known
+        yield from (f"vendors.{vendor.id}: there is no clinic {name!r}" for name in sorted(strange))
+        if vendor.records and vendor.public_key_file is None:
+            yield f"vendors.{vendor.id}: records are granted, but no public_key_file is named"
 
 
 def _repeated(values: Sequence[str]) -> list[str]:
@@ -327,7 +340,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     _read_secrets(raw, path.parent, faults)
     _resolve(raw, path.resolve().parent)
     try:
-        settings = Settings.model_validate({**raw, "root": path.resolve().parent})
+        settings = Settings.model_validate({**raw, "root": path.resolve().parent, "file": path.resolve()})
     except ValidationError as error:
         raise SettingsError([*faults, *_describe(error)]) from None
     if faults:
@@ -381,16 +394,21 @@ def _resolve(raw: dict[str, Any], root: Path) -> None:
         url = str(store.get("url", "sqlite:///state/onshi.db"))
         match = re.fullmatch(r"sqlite:///(?!/)(.+)", url)
         store["url"] = f"sqlite:///{root / match[1]}" if match else url
+    _resolve_in(_tables(raw.get("vendors")), root)
     for clinic in _tables(raw.get("clinics")):
         bookings = clinic.get("bookings")
         if isinstance(bookings, dict) and isinstance(bookings.get("path"), str):
             bookings["path"] = root / bookings["path"]
-        for part in (*_tables(clinic.get("terminals")), *_tables([clinic.get("chart")])):
-            for key in _PATHS:
-                if isinstance(part.get(key), str):
-                    part[key] = root / part[key]
+        parts = (*_tables(clinic.get("terminals")), *_tables([clinic.get("chart")]))
+        _resolve_in(parts, root)
+        for part in parts:
             if isinstance(part.get("rescue"), list):
                 part["rescue"] = [root / path if isinstance(path, str) else path for path in part["rescue"]]
+
+
+def _resolve_in(tables: Iterable[dict[str, Any]], root: Path) -> None:
+    for table in tables:
+        table.update({key: root / table[key] for key in _PATHS if isinstance(table.get(key), str)})
 
 
 def _tables(value: object) -> list[dict[str, Any]]:

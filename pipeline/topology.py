@@ -20,10 +20,11 @@ class Role(StrEnum):
     CONSENT = "consent"
     FORWARDING = "forwarding"
     DELETION = "deletion"
+    PUBLICATION = "publication"
 
 
 EDGE_ROLES = (Role.TERMINAL, Role.CHART)
-CENTRE_ROLES = (Role.PARSING, Role.RECONCILIATION, Role.CONSENT, Role.FORWARDING, Role.DELETION)
+CENTRE_ROLES = (Role.PARSING, Role.RECONCILIATION, Role.CONSENT, Role.FORWARDING, Role.DELETION, Role.PUBLICATION)
 
 CHART_EDGE = "chart"
 """The reserved edge id of a clinic's chart role."""
@@ -81,13 +82,25 @@ class ExchangeSpec:
 
 @dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """A durable quorum queue. Dead letters go to `dead_exchange` under `dead_key`, at least once."""
+    """A durable quorum queue. Dead letters go to `dead_exchange` under `dead_key`, at least once.
+
+    `is_ordered`: one consumer at a time takes from it, the others stand by.
+    """
 
     name: str
     dead_exchange: str | None = None
     dead_key: str | None = None
     ttl: timedelta | None = None
     delivery_limit: int | None = None
+    is_ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """A durable stream: read by offset or time, kept for `retention`, never taken from."""
+
+    name: str
+    retention: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +119,19 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """A vendor, who reads one stream of its own."""
+
+    vendor: str
+    retention: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     exchanges: tuple[ExchangeSpec, ...]
     queues: tuple[QueueSpec, ...]
     bindings: tuple[Binding, ...] = field(default=())
+    streams: tuple[StreamSpec, ...] = ()
 
 
 LISTENS: dict[Role, tuple[tuple[Exchange, str], ...]] = {
@@ -142,8 +164,18 @@ LISTENS: dict[Role, tuple[tuple[Exchange, str], ...]] = {
         (Exchange.INTAKE, "hold.*.*.missed.v1"),
         (Exchange.INTAKE, "edge.*.*.reported.v1"),
     ),
+    Role.PUBLICATION: (
+        (Exchange.EVENTS, "record.*.*.reconciled.v1"),
+        (Exchange.EVENTS, "consent.*.*.recorded.v1"),
+        (Exchange.EVENTS, "consent.*.*.expiring.v1"),
+        (Exchange.EVENTS, "consent.*.*.expired.v1"),
+        (Exchange.EVENTS, "file.*.*.rejected.v1"),
+        (Exchange.EVENTS, "file.*.*.settled.v1"),
+        (Exchange.INTAKE, "delivery.*.*.done.v1"),
+        (Exchange.INTAKE, "delivery.*.*.refused.v1"),
+    ),
 }
-"""What each centre role hears. Held equal to the event classes by a test."""
+"""What each centre role hears; publication only where there are vendors. Held equal to the event classes by a test."""
 
 TERMINAL_ORDERS = (
     "file.{clinic}.{edge}.stored.v1",
@@ -175,17 +207,32 @@ def orders_queue(edge: Edge) -> str:
     return f"edge.{edge.clinic}.{edge.edge}"
 
 
-def build(edges: Iterable[Edge]) -> Topology:
-    """Make the whole topology for these edges (a clinic's terminals and its chart)."""
+def vendor_stream(vendor: str) -> str:
+    """The stream a vendor reads."""
+    return f"vendor.{vendor}"
+
+
+def vendor_pattern(vendor: str) -> str:
+    """The binding of a vendor's stream: whatever publication says to this vendor, and to nobody else."""
+    return f"*.*.{vendor}.*.*.*"
+
+
+def build(edges: Iterable[Edge], readers: Iterable[Reader] = ()) -> Topology:
+    """Make the whole topology for these edges (a clinic's terminals and its chart) and these vendors."""
+    readers = tuple(readers)
     queues: list[QueueSpec] = [QueueSpec(UNROUTED_QUEUE)]
     bindings: list[Binding] = [Binding(Exchange.UNROUTED, UNROUTED_QUEUE, "")]
     for role in CENTRE_ROLES:
         queues.extend(_role_queues(role))
-        bindings.extend(_role_bindings(role))
+        bindings.extend(_role_bindings(role, hears=role is not Role.PUBLICATION or bool(readers)))
     for edge in edges:
         queues.append(QueueSpec(orders_queue(edge)))
         bindings.extend(_edge_bindings(edge))
-    return Topology(_EXCHANGES, tuple(queues), tuple(bindings))
+    streams = tuple(StreamSpec(vendor_stream(reader.vendor), reader.retention) for reader in readers)
+    bindings.extend(
+        Binding(Exchange.PUBLIC, vendor_stream(reader.vendor), vendor_pattern(reader.vendor)) for reader in readers
+    )
+    return Topology(_EXCHANGES, tuple(queues), tuple(bindings), streams)
 
 
 _EXCHANGES = (
@@ -200,14 +247,20 @@ _EXCHANGES = (
 
 
 def _role_queues(role: Role) -> Iterator[QueueSpec]:
-    yield QueueSpec(work_queue(role), Exchange.DEAD, role.value, delivery_limit=DELIVERY_LIMIT)
+    yield QueueSpec(
+        work_queue(role),
+        Exchange.DEAD,
+        role.value,
+        delivery_limit=DELIVERY_LIMIT,
+        is_ordered=role is Role.PUBLICATION,
+    )
     for tier in Tier:
         yield QueueSpec(retry_queue(role, tier), Exchange.RETURN, role.value, ttl=tier.delay)
     yield QueueSpec(parked_queue(role), delivery_limit=-1)
 
 
-def _role_bindings(role: Role) -> Iterator[Binding]:
-    for exchange, key in LISTENS[role]:
+def _role_bindings(role: Role, *, hears: bool) -> Iterator[Binding]:
+    for exchange, key in LISTENS[role] if hears else ():
         yield Binding(exchange, work_queue(role), key)
     for tier in Tier:
         yield Binding(Exchange.RETRY, retry_queue(role, tier), f"{role}.{tier}")

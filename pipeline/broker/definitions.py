@@ -7,15 +7,18 @@ Print the example file with `python -m pipeline.broker.definitions`.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.topology import CHART_EDGE, Edge, ExchangeSpec, QueueSpec, Topology, build
+from pipeline.topology import CHART_EDGE, Edge, ExchangeSpec, QueueSpec, StreamSpec, Topology, build
 
 EXAMPLE_EDGES = (Edge("c001", "t1"), Edge("c001", CHART_EDGE))
 
 NO_LIMIT = 2**31 - 1
 """Stands for `delivery_limit=-1`. 3.10 takes -1 at its word and drops at the first return; none means 20 from 4.0."""
+
+SEGMENT_BYTES = 4 << 20
+"""Of a vendor's stream; the broker's own default of 500 MB would keep a quiet vendor's events for years."""
 
 Arguments = dict[str, Any]
 
@@ -42,7 +45,18 @@ def queue_arguments(spec: QueueSpec) -> Arguments:
         arguments["x-message-ttl"] = round(spec.ttl.total_seconds() * 1000)
     if spec.delivery_limit is not None:
         arguments["x-delivery-limit"] = NO_LIMIT if spec.delivery_limit < 0 else spec.delivery_limit
+    if spec.is_ordered:
+        arguments["x-single-active-consumer"] = True
     return arguments
+
+
+def stream_arguments(spec: StreamSpec) -> Arguments:
+    """Render a stream. A segment goes as a whole, and never the last one: small ones let the retention be meant."""
+    return {
+        "x-queue-type": "stream",
+        "x-max-age": f"{max(1, round(spec.retention.total_seconds()))}s",
+        "x-stream-max-segment-size-bytes": SEGMENT_BYTES,
+    }
 
 
 def definitions(topology: Topology, vhost: str = "onshi") -> Mapping[str, Any]:
@@ -64,13 +78,13 @@ def definitions(topology: Topology, vhost: str = "onshi") -> Mapping[str, Any]:
         ],
         "queues": [
             {
-                "name": spec.name,
+                "name": name,
                 "vhost": vhost,
                 "durable": True,
                 "auto_delete": False,
-                "arguments": queue_arguments(spec),
+                "arguments": arguments,
             }
-            for spec in topology.queues
+            for name, arguments in _queues(topology)
         ],
         "bindings": [
             {
@@ -84,6 +98,11 @@ def definitions(topology: Topology, vhost: str = "onshi") -> Mapping[str, Any]:
             for binding in topology.bindings
         ],
     }
+
+
+def _queues(topology: Topology) -> Iterator[tuple[str, Arguments]]:
+    yield from ((spec.name, queue_arguments(spec)) for spec in topology.queues)
+    yield from ((spec.name, stream_arguments(spec)) for spec in topology.streams)
 
 
 def example() -> str:

@@ -194,6 +194,10 @@ class EmbeddedSubscription:
     def prefetch(self, most: int) -> None:
         self._most_held = most
 
+    def finish(self, deliveries: Sequence[Delivery]) -> None:
+        self._most_held = 0
+        self.ack(deliveries)
+
     def close(self) -> None:
         if self._closed:
             return

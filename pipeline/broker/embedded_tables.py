@@ -9,7 +9,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -83,10 +83,13 @@ class Tables:
         self.find_next_due()
 
     def declare(self, topology: Topology) -> None:
+        if topology.streams:
+            raise TopologyError("streams for vendors need RabbitMQ")
         for exchange in topology.exchanges:
             _same(exchange.name, self._exchanges.get(exchange.name), exchange)
         for queue in topology.queues:
-            _same(queue.name, self._queues.get(queue.name), queue)
+            # One file has one process, and a role one subscription: every queue is ordered.
+            _same(queue.name, self._queues.get(queue.name), replace(queue, is_ordered=False))
         self._begin()
         self._db.executemany(
             "INSERT OR IGNORE INTO exchange VALUES (?, ?, ?)",

@@ -104,6 +104,13 @@ class Subscription(Protocol):
     def prefetch(self, most: int) -> None:
         """Hold at most this many unsettled from now on (1 in recovery)."""
 
+    def finish(self, deliveries: Sequence[Delivery]) -> None:
+        """Take nothing more, and only then settle these: the next in line for an ordered queue goes on behind them.
+
+        Raises:
+            BrokerAwayError: they may come again.
+        """
+
     def close(self) -> None:
         """Let go; unsettled messages go back to the queue. May be called twice."""
 

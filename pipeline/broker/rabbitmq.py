@@ -9,20 +9,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pika import URLParameters
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 
-from pipeline.broker.definitions import exchange_arguments, queue_arguments
+from pipeline.broker.definitions import exchange_arguments, queue_arguments, stream_arguments
 from pipeline.broker.port import BrokerAwayError, OutMessage, TopologyError, UnroutableError
 from pipeline.broker.rabbitmq_confirms import Batch, Window
 from pipeline.broker.rabbitmq_link import Link, Ready
 from pipeline.broker.rabbitmq_subscription import RabbitSubscription
 from pipeline.errors import OnshiError, PermanentError
-from pipeline.topology import Binding, Exchange, ExchangeSpec, QueueSpec, Topology
+from pipeline.topology import Binding, Exchange, ExchangeSpec, QueueSpec, StreamSpec, Topology
 
 HEARTBEAT_SECONDS = 20
 BLOCKED_SECONDS = 30
@@ -30,7 +30,12 @@ CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30.0
 """How long one question about the topology may take. A first quorum queue on a slow disk takes seconds."""
 
+LOG = logging.getLogger("onshi.broker")
+
 _T = TypeVar("_T")
+
+Start = str | int | datetime
+"""Where reading of a stream begins: `first`, `last`, `next`, an offset, or a time (aware UTC)."""
 
 
 def _parameters(url: str) -> URLParameters:
@@ -59,6 +64,8 @@ class RabbitBroker:
         return f"RabbitBroker({self._parameters.host}:{self._parameters.port})"
 
     def declare(self, topology: Topology) -> None:
+        for stream in topology.streams:
+            self._declare_stream(stream)
         self._with_channel(lambda desk: desk.declare(topology))
 
     def check(self, topology: Topology) -> None:
@@ -77,6 +84,22 @@ class RabbitBroker:
     def server_version(self) -> str:
         """Return what the broker says it is, as "3.10.8". A declaration that succeeds proves no feature."""
         return self._with_channel(lambda desk: desk.link.server_version)
+
+    def read_stream(self, stream: str, start: Start, prefetch: int) -> RabbitSubscription:
+        """Read a stream from a place on, as a vendor does; each delivery has the header `x-stream-offset`.
+
+        Raises:
+            TopologyError: there is no such stream.
+        """
+        return RabbitSubscription(self._parameters, stream, prefetch, {"x-stream-offset": start})
+
+    def _declare_stream(self, stream: StreamSpec) -> None:
+        try:
+            self._with_channel(lambda desk: desk.declare_stream(stream))
+        except TopologyError:
+            # It stands with another retention, which only a policy could change; a vendor's events stay where they are.
+            self._with_channel(lambda desk: desk.check(Topology((), (QueueSpec(stream.name),))))
+            LOG.warning("a stream keeps its older settings", extra={"reason": stream.name})
 
     def close(self) -> None:
         """Nothing to let go: every publisher and subscription closes its own."""
@@ -177,8 +200,8 @@ class _Desk:
     def check(self, topology: Topology) -> None:
         for exchange in topology.exchanges:
             self._find_exchange(exchange.name)
-        for queue in topology.queues:
-            self._find_queue(queue.name)
+        for name in (*(queue.name for queue in topology.queues), *(stream.name for stream in topology.streams)):
+            self._find_queue(name)
 
     def depth(self, queue: str) -> int:
         return int(self._find_queue(queue).method.message_count)
@@ -200,6 +223,12 @@ class _Desk:
 
     def _declare_queue(self, spec: QueueSpec) -> None:
         arguments = queue_arguments(spec)
+        self._ask(
+            spec.name, lambda c, done: c.queue_declare(spec.name, durable=True, arguments=arguments, callback=done)
+        )
+
+    def declare_stream(self, spec: StreamSpec) -> None:
+        arguments = stream_arguments(spec)
         self._ask(
             spec.name, lambda c, done: c.queue_declare(spec.name, durable=True, arguments=arguments, callback=done)
         )

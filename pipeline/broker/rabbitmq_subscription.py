@@ -32,8 +32,11 @@ class RabbitSubscription:
     may hold its former number unseen. With two consumers, messages that wait together may arrive out of order.
     """
 
-    def __init__(self, parameters: URLParameters, queue: str, prefetch: int) -> None:
+    def __init__(
+        self, parameters: URLParameters, queue: str, prefetch: int, arguments: Mapping[str, object] | None = None
+    ) -> None:
         self._queue = queue
+        self._arguments = dict(arguments or {})
         self._most_held = prefetch
         self._credit = prefetch
         self._arrived = Arrivals()
@@ -72,6 +75,15 @@ class RabbitSubscription:
                 self._do(partial(self._consume, missing))
             self._changed.notify_all()
 
+    def finish(self, deliveries: Sequence[Delivery]) -> None:
+        with self._changed:
+            self._most_held = 0
+            settlements = contiguous(self._held, [delivery.tag for delivery in deliveries])
+            self._let_go(deliveries)
+            # Settled first, the broker would send more, which would come back behind what the next one gets.
+            self._do(self._cancel)
+            self._do(partial(self._send_acks, settlements))
+
     def close(self) -> None:
         self._link.close()
         with self._changed:
@@ -107,13 +119,13 @@ class RabbitSubscription:
     def _start(self, channel: Channel, ready: Ready) -> None:
         channel.add_on_cancel_callback(lambda _frame: self._link.fail(BrokerAwayError("the broker ended the consumer")))
         channel.basic_qos(prefetch_count=self._credit)
-        channel.basic_consume(self._queue, self._on_message, callback=lambda _frame: ready())
+        channel.basic_consume(self._queue, self._on_message, arguments=self._arguments, callback=lambda _frame: ready())
 
     def _consume(self, credit: int) -> None:
         # On quorum queues prefetch is per consumer: it counts for those that start after it was said.
         channel = self._link.channel
         channel.basic_qos(prefetch_count=credit)
-        channel.basic_consume(self._queue, self._on_message)
+        channel.basic_consume(self._queue, self._on_message, arguments=self._arguments)
 
     def _on_message(self, _channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         delivery = Delivery(
@@ -130,6 +142,10 @@ class RabbitSubscription:
             self._held[delivery.tag] = None
             self._arrived.put(delivery)
             self._changed.notify_all()
+
+    def _cancel(self) -> None:
+        for tag in list(self._link.channel.consumer_tags):
+            self._link.channel.basic_cancel(tag)
 
     def _send_acks(self, settlements: Iterable[tuple[int, bool]]) -> None:
         for tag, multiple in settlements:

@@ -87,6 +87,7 @@ def _parse(words: Sequence[str]) -> Namespace:
     _deciding(command, common)
     _proving(command, common)
     _inquiring(command, common)
+    _telling(command, common)
     arguments = parser.parse_args(words)
     for name, default in (("config", "onshi.toml"), ("json", False)):
         if not hasattr(arguments, name):
@@ -251,6 +252,20 @@ def _inquiring(command: "_Command", common: ArgumentParser) -> None:
     unconfirmed = bookings.add_parser("unconfirmed", parents=[common], help="booked in a month without a result in it")
     unconfirmed.add_argument("--clinic")
     unconfirmed.add_argument("--month", type=_month, metavar="YYYY-MM", help="default: this month, until today")
+
+
+def _telling(command: "_Command", common: ArgumentParser) -> None:
+    vendors = _group(command("vendors", "who else may hear of results"))
+    _tail(vendors.add_parser("tail", parents=[common], help="read a vendor's stream as the vendor does"))
+    asyncapi = command("asyncapi", "what vendors are promised, as AsyncAPI 3")
+    asyncapi.add_argument("--html", action="store_true", help="as a page for people")
+    asyncapi.add_argument("--schemas", type=_said, metavar="DIR", help="write a JSON Schema for each event there")
+
+
+def _tail(tail: ArgumentParser) -> None:
+    tail.add_argument("vendor", metavar="ID")
+    tail.add_argument("--from", dest="start", default="last", metavar="P", help="first, last, next, offset:N, time:T")
+    tail.add_argument("--count", type=_count, metavar="N", help="end after so many events")
 
 
 def _group(parser: ArgumentParser) -> "_SubParsers":

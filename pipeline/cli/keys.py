@@ -36,6 +36,7 @@ def issue_keys(settings: Settings, now: datetime | None = None) -> None:
     """Make the keys that are missing for the configured clinics, twelve months ahead."""
     clinics = [clinic.id for clinic in settings.clinics]
     keyring.issue(settings.keys.dir, clinics, settings.edges, now or datetime.now(UTC))
+    keyring.issue_vendors(settings.keys.dir, [vendor.id for vendor in settings.vendors])
 
 
 def keys(settings: Settings, arguments: Namespace) -> int:

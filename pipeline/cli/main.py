@@ -39,8 +39,13 @@ _WITH_SETTINGS = {
     "reference-numbers": "pipeline.cli.references:references",
     "bookings": "pipeline.cli.bookings:bookings",
     "resend": "pipeline.cli.resend:resend",
+    "vendors": "pipeline.cli.tail:tail",
 }
-_WITHOUT_SETTINGS = {"init": "pipeline.cli.init:init", "demo": "pipeline.cli.demo:demo"}
+_WITHOUT_SETTINGS = {
+    "init": "pipeline.cli.init:init",
+    "demo": "pipeline.cli.demo:demo",
+    "asyncapi": "pipeline.cli.asyncapi:asyncapi",
+}
 
 
 class WrongUseError(Exception):

@@ -15,6 +15,7 @@ from consumers.consent import Consent
 from consumers.deletion import Deletion
 from consumers.forwarding import Forwarding
 from consumers.parsing import Parsing
+from consumers.publication import Publication
 from consumers.reconciliation import Reconciliation
 from pipeline.ballast import Ballast, keeper
 from pipeline.broker.open import open_broker
@@ -30,7 +31,8 @@ from pipeline.pulse import Pulse
 from pipeline.runner import Runner
 from pipeline.settings import BALLAST_NAME, Settings
 from pipeline.storage import Store, open_store
-from pipeline.topology import CENTRE_ROLES, CHART_EDGE, EDGE_ROLES, Role, build
+from pipeline.topology import CENTRE_ROLES, CHART_EDGE, EDGE_ROLES, Reader, Role, build
+from pipeline.vendor_register import Register
 from producers.chart import ChartRole
 from producers.terminal import TerminalRole
 
@@ -48,6 +50,7 @@ CONSUMERS: dict[Role, Callable[[Settings, Keyring], Consumer[Any, Any]]] = {
     Role.CONSENT: Consent,
     Role.FORWARDING: Forwarding,
     Role.DELETION: Deletion,
+    Role.PUBLICATION: Publication,
 }
 
 
@@ -102,10 +105,11 @@ class Assembly:
 
     def _keep_declared(self, stop: threading.Event) -> None:
         """Declare at the start, and again when a part misses something: a broker may come back empty."""
-        topology = build(self._settings.edges)
+        register = Register(self._settings)
         pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
             self._broker.missed.clear()
+            topology = build(self._settings.edges, [Reader(each.id, each.retention) for each in register.configured()])
             try:
                 if self._settings.broker.declare:
                     self._broker.declare(topology)
@@ -141,6 +145,7 @@ class Assembly:
                 batch=self._settings.centre.batch,
                 repeat_after=timedelta(seconds=self._settings.centre.republish_seconds),
                 pulse=pulse,
+                has_vendors=bool(self._settings.vendors),
             )
             runner.run(stop)
 

@@ -25,8 +25,13 @@ def run(settings: Settings, arguments: Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    roles = tuple(dict.fromkeys(Role(name) for name in arguments.roles)) or tuple(Role)
+    roles = tuple(dict.fromkeys(Role(name) for name in arguments.roles)) or _all_roles(settings)
     return run_roles(settings, Path(arguments.config).resolve(), roles, stop)
+
+
+def _all_roles(settings: Settings) -> tuple[Role, ...]:
+    """Leave out publication where it has nobody to tell."""
+    return tuple(role for role in Role if role is not Role.PUBLICATION or settings.vendors)
 
 
 def run_roles(settings: Settings, config: Path, roles: Sequence[Role], stop: threading.Event) -> int:

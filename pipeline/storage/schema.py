@@ -10,6 +10,7 @@ from pipeline.storage.clinical_tables import clinical_answers
 from pipeline.storage.columns import Moment, identifier, metadata
 from pipeline.storage.reference_tables import booking_lists, bookings, reference_numbers, schedules
 from pipeline.storage.schema_consents import fetch_runs, unheld_answers
+from pipeline.storage.schema_vendors import vendor_held
 
 __all__ = [
     "booking_lists",
@@ -20,6 +21,7 @@ __all__ = [
     "reference_numbers",
     "schedules",
     "unheld_answers",
+    "vendor_held",
 ]
 
 files = Table(

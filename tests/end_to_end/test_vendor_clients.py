@@ -1,0 +1,136 @@
+"""The clients of the guide: each event once, also when they were killed in between. They use what is published only."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+
+from consumers.publication.records import VendorKeys
+from pipeline.broker.rabbitmq import RabbitBroker
+from pipeline.envelope import enclose, pack, write
+from pipeline.topology import Reader, build
+from pipeline.vendor_events import Notice, RecordReconciledNotice
+from tests.support.eventually import eventually
+from tests.support.node import NodeMissingError, installed
+
+pytestmark = pytest.mark.rabbitmq
+CLIENTS = Path(__file__).parents[2] / "docs" / "vendors" / "clients"
+NOW = datetime(2026, 5, 12, tzinfo=UTC)
+HALF = 40
+
+
+def python_client() -> list[str]:
+    return [sys.executable, str(CLIENTS / "subscribe.py")]
+
+
+def node_client() -> list[str]:
+    try:
+        return ["node", str(installed(CLIENTS) / "subscribe.mjs")]
+    except NodeMissingError as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+def notice(number: int, public_key: Path) -> Notice:
+    handle = f"{number:032x}"
+    content = json.dumps({"handle": handle, "revision": 1, "record": {"schema_kind": "eligibility"}}).encode()
+    return RecordReconciledNotice(
+        clinic="c001",
+        edge="acme",
+        source_id=f"source-{number}",
+        at=NOW + timedelta(seconds=number),
+        kind="face",
+        handle=handle,
+        revision=1,
+        needs_review=False,
+        processed_at=NOW,
+        results=(),
+        record_state="sealed",
+        record=VendorKeys().encrypt("acme", public_key, content),
+    )
+
+
+class Client:
+    """A client of the guide as a process; its journal is its memory."""
+
+    def __init__(self, command: list[str], url: str, root: Path, private_key: Path) -> None:
+        self.journal = root / "events.jsonl"
+        words = ["--url", url, "--vendor", "acme", "--journal", self.journal, "--private-key", private_key]
+        self._command = [*command, *map(str, words)]
+        self._log = root / "client.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def entries(self) -> list[dict[str, Any]]:
+        if not self.journal.exists():
+            return []
+        return [
+            json.loads(line) for line in self.journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")
+        ]
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+@pytest.fixture
+def started(tmp_path: Path, rabbit_url: str) -> Iterator[Callable[[list[str]], Client]]:
+    clients: list[Client] = []
+
+    def start(command: list[str]) -> Client:
+        key = ECKey.generate_key("P-256")
+        (tmp_path / "public.jwk").write_text(json.dumps(key.as_dict(private=False)))
+        (tmp_path / "private.jwk").write_text(json.dumps(key.as_dict(private=True)))
+        RabbitBroker(rabbit_url).declare(build((), [Reader("acme", timedelta(days=7))]))
+        clients.append(Client(command, rabbit_url, tmp_path, tmp_path / "private.jwk"))
+        clients[0].start()
+        return clients[0]
+
+    yield start
+    for client in clients:
+        client.kill()
+
+
+@pytest.mark.parametrize("command", [python_client, node_client], ids=["python", "node"])
+def test_a_client_sees_every_event_once_and_goes_on_after_a_kill(
+    command: Callable[[], list[str]],
+    started: Callable[[list[str]], Client],
+    tmp_path: Path,
+    rabbit_url: str,
+) -> None:
+    client = started(command())
+    publisher = RabbitBroker(rabbit_url).publisher()
+    wanted = [notice(number, tmp_path / "public.jwk") for number in range(2 * HALF)]
+
+    def publish(notices: list[Notice]) -> None:
+        publisher.publish_confirmed(pack(write(enclose(each, NOW)) for each in notices))
+
+    publish(wanted[:HALF])
+    eventually(lambda: len(client.entries()) == HALF, 60, client.log())
+    client.kill()
+    with client.journal.open("ab") as torn:
+        torn.write(b'{"offset": 4')
+    # The last one comes a second time, as after a crash of publication.
+    publish([wanted[HALF - 1], *wanted[HALF:]])
+    client.start()
+    eventually(lambda: len(client.entries()) >= 2 * HALF, 60, client.log())
+    entries = client.entries()
+    publisher.close()
+    assert [entry["event"]["event_id"] for entry in entries] == [each.id for each in wanted]
+    assert [entry["offset"] for entry in entries] == [*range(HALF), *range(HALF + 1, 2 * HALF + 1)]
+    assert client.log().count("record of 1 fields") == 2 * HALF
