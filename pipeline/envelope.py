@@ -142,21 +142,31 @@ def _attributes(event: WireEvent) -> dict[str, str]:
 
 
 def read(delivery: Delivery) -> list[Envelope]:
-    """Read every event of a message.
+    """Read every event of a message. Its routing key must be the events' own, or a role's name: what comes back by
+    `onshi.return` carries that, and only the centre may write there.
 
     Raises:
         UnreadableMessageError: the message is not ours, or of a kind this version does not know.
     """
     try:
-        if delivery.content_type == BATCH_TYPE:
-            return [_envelope(entry, json.dumps(entry["data"]).encode()) for entry in json.loads(delivery.body)]
-        attributes = {
-            key.removeprefix(_PREFIX): value for key, value in delivery.headers.items() if key.startswith(_PREFIX)
-        }
-        return [_envelope(attributes, delivery.body)]
+        envelopes = list(_envelopes(delivery))
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         # A validation error quotes its input, which may be anybody's: only the kind of failure goes on.
         raise UnreadableMessageError(type(error).__name__) from None
+    # The broker let its sender use this key and no other's; what stands in the body, nobody has checked.
+    if "." in delivery.routing_key and any(each.event.routing_key != delivery.routing_key for each in envelopes):
+        raise UnreadableMessageError("says that it comes from somebody else than who sent it")
+    return envelopes
+
+
+def _envelopes(delivery: Delivery) -> Iterator[Envelope]:
+    if delivery.content_type == BATCH_TYPE:
+        yield from (_envelope(entry, json.dumps(entry["data"]).encode()) for entry in json.loads(delivery.body))
+        return
+    attributes = {
+        key.removeprefix(_PREFIX): value for key, value in delivery.headers.items() if key.startswith(_PREFIX)
+    }
+    yield _envelope(attributes, delivery.body)
 
 
 def _envelope(attributes: dict[str, Any], body: bytes) -> Envelope:

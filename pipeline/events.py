@@ -8,12 +8,11 @@ The class name is the type: `FileCaptured` is `file.captured`. Design section 3.
 from datetime import datetime
 
 from pipeline.event import CopyEvent, Event, FileEvent, RevisionEvent, derive_id
+from pipeline.key_events import KeysPublished
 from pipeline.list_events import BookingsChanged, PatientsChanged
 from pipeline.topology import CHART_EDGE, Exchange
 
 __all__ = ["BookingsChanged", "CopyEvent", "Event", "FileEvent", "PatientsChanged", "RevisionEvent", "derive_id"]
-
-# From the terminal
 
 
 class FileCaptured(CopyEvent):
@@ -368,6 +367,7 @@ EVENTS: tuple[type[Event], ...] = (
     FileStored,
     EvidenceStored,
     FileReparse,
+    KeysPublished,
     RecordParsed,
     RecordReconciled,
     DeliveryWanted,

@@ -47,6 +47,8 @@ class EpochKey(BaseModel):
     public: str
     """32 bytes, hex."""
     slot: int
+    generation: int = 0
+    """Grows when a month's key is replaced before its time; sealing uses the newest, opening any."""
     destroying_at: datetime | None = None
     """When its destruction began. From then on nothing is sealed to it or opened with it; a crash is taken up again."""
     destroyed_at: datetime | None = None
@@ -84,21 +86,22 @@ class Keyring:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._ring, self._version = _read_ring(directory)
+        self._ring, self._version = read_ring(directory)
         self._index()
 
     def __repr__(self) -> str:
         return f"Keyring({str(self.directory)!r})"
 
     def _index(self) -> None:
-        self._epochs = {(e.clinic, e.key_class, e.epoch): e for e in self._ring.epochs if e.is_usable}
+        usable = sorted((e for e in self._ring.epochs if e.is_usable), key=lambda e: e.generation)
+        self._epochs = {(e.clinic, e.key_class, e.epoch): e for e in usable}
         self._slots = {bytes.fromhex(e.identifier): e.slot for e in self._ring.epochs if e.is_usable}
         self._edges = {(e.clinic, e.edge): bytes.fromhex(e.public) for e in self._ring.edges}
         self._edge_ids = {key_id(public): name for name, public in self._edges.items()}
 
     def reload(self) -> None:
         """Read `keyring.json` again; for a process that met a month it does not know."""
-        self._ring, self._version = _read_ring(self.directory)
+        self._ring, self._version = read_ring(self.directory)
         self._index()
 
     def version(self) -> object:
@@ -178,7 +181,8 @@ class Keyring:
         return self._ring
 
 
-def _read_ring(directory: Path) -> tuple[Ring, object]:
+def read_ring(directory: Path) -> tuple[Ring, object]:
+    """Read `keyring.json`, and what tells that it was replaced since."""
     try:
         with (directory / "keyring.json").open("rb") as source:
             version = _version_of(os.fstat(source.fileno()))
@@ -194,7 +198,7 @@ def _version_of(status: os.stat_result) -> object:
 
 
 @contextlib.contextmanager
-def _changing(directory: Path) -> Iterator[None]:
+def changing(directory: Path) -> Iterator[None]:
     """Let no other process change keys meanwhile: two that drew keys for one slot would lose one of them."""
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -210,57 +214,61 @@ def issue(directory: Path, clinics: Iterable[str], edges: Iterable[Edge], now: d
     Harmless to call often and from several processes at once.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _changing(directory):
+    with changing(directory):
         _issue(directory, clinics, edges, now)
 
 
 def _issue(directory: Path, clinics: Iterable[str], edges: Iterable[Edge], now: datetime) -> None:
-    ring = _read_ring(directory)[0] if (directory / "keyring.json").exists() else Ring()
+    ring = read_ring(directory)[0] if (directory / "keyring.json").exists() else Ring()
     epochs, edge_keys = list(ring.epochs), list(ring.edges)
     have = {(e.clinic, e.key_class, e.epoch) for e in epochs}
     wanted = [(clinic, key_class) for clinic in clinics for key_class in KeyClass]
     for clinic, _ in wanted:
-        _write_secret(directory / f"identity.{clinic}.key", os.urandom(32))
+        write_secret(directory / f"identity.{clinic}.key", os.urandom(32))
     names = [(clinic, of, epoch) for clinic, of in wanted for epoch in _epochs_ahead(of, now)]
-    epochs.extend(_new_epochs(directory, [name for name in names if name not in have], len(epochs)))
+    epochs.extend(new_epochs(directory, [name for name in names if name not in have], len(epochs)))
     known = {(e.clinic, e.edge) for e in edge_keys}
-    edge_keys.extend(_new_edge(directory, edge) for edge in edges if (edge.clinic, edge.edge) not in known)
-    _write_secret(directory / "signing.key", Ed25519PrivateKey.generate().private_bytes_raw())
+    edge_keys.extend(new_edge(directory, edge) for edge in edges if (edge.clinic, edge.edge) not in known)
+    write_secret(directory / "signing.key", Ed25519PrivateKey.generate().private_bytes_raw())
     signing = Ed25519PrivateKey.from_private_bytes((directory / "signing.key").read_bytes())
     made = Ring(epochs=tuple(epochs), edges=tuple(edge_keys), signing=signing.public_key().public_bytes_raw().hex())
     if made != ring:
-        _write_ring(directory, made)
+        write_ring(directory, made)
 
 
 def issue_vendors(directory: Path, vendors: Iterable[str]) -> None:
     """Draw the secret of every vendor that has none. Run by the centre only; harmless to repeat."""
-    with _changing(directory):
+    with changing(directory):
         for vendor in vendors:
-            _write_secret(directory / f"vendor.{vendor}.key", os.urandom(32))
+            write_secret(directory / f"vendor.{vendor}.key", os.urandom(32))
 
 
-def destroy(directory: Path, clinic: str, key_class: KeyClass, epoch: str, now: datetime) -> EpochKey:
-    """Destroy one epoch's private key for ever: intent, overwrite in place, flush, read back, note. Repeatable.
+def destroy(  # noqa: PLR0917 - the name of a key, and when
+    directory: Path, clinic: str, key_class: KeyClass, epoch: str, now: datetime, identifier: str | None = None
+) -> EpochKey:
+    """Destroy one private key for ever: intent, overwrite in place, flush, read back, note. Repeatable.
 
+    Where an epoch's key was replaced, `identifier` says which.
     `keyring.json` says so last, so that a key noted as destroyed is. Who calls it has made sure that nothing sealed
     to it is still needed.
 
     Raises:
         KeyringError: there is no such epoch, it is the standing one, or its slot could not be overwritten.
     """
-    with _changing(directory):
-        ring = _read_ring(directory)[0]
+    with changing(directory):
+        ring = read_ring(directory)[0]
         name = (clinic, key_class, epoch)
-        key = next((e for e in ring.epochs if (e.clinic, e.key_class, e.epoch) == name), None)
+        named = (e for e in ring.epochs if (e.clinic, e.key_class, e.epoch) == name)
+        key = next((e for e in named if identifier in (None, e.identifier)), None)
         if key is None or key_class is KeyClass.STANDING:
             raise KeyringError(f"no {key_class} key of clinic {clinic} for {epoch} that could be destroyed")
         if key.destroyed_at is not None:
             return key
         begun = key.model_copy(update={"destroying_at": key.destroying_at or now})
-        _write_ring(directory, _with(ring, begun))
+        write_ring(directory, _with(ring, begun))
         _overwrite_slot(directory / "slots.bin", key)
         ended = begun.model_copy(update={"destroyed_at": now})
-        _write_ring(directory, _with(ring, ended))
+        write_ring(directory, _with(ring, ended))
         return ended
 
 
@@ -293,7 +301,7 @@ def _epochs_ahead(key_class: KeyClass, now: datetime) -> Sequence[str]:
     return [f"{month // 12:04}-{month % 12 + 1:02}" for month in range(first - 1, first + MONTHS_AHEAD + 1)]
 
 
-def _new_epochs(directory: Path, names: Sequence[tuple[str, KeyClass, str]], first: int) -> list[EpochKey]:
+def new_epochs(directory: Path, names: Sequence[tuple[str, KeyClass, str]], first: int) -> list[EpochKey]:
     """Draw a key for each name and write them into the slots from `first` on, flushed once."""
     made = [X25519PrivateKey.generate() for _ in names]
     descriptor = os.open(directory / "slots.bin", os.O_RDWR | os.O_CREAT, 0o600)
@@ -310,14 +318,15 @@ def _new_epochs(directory: Path, names: Sequence[tuple[str, KeyClass, str]], fir
     ]
 
 
-def _new_edge(directory: Path, edge: Edge) -> EdgeKey:
+def new_edge(directory: Path, edge: Edge) -> EdgeKey:
+    """Draw an edge's pair into `directory`, unless its private half lies there already."""
     path = directory / f"edge.{edge.clinic}.{edge.edge}.key"
-    _write_secret(path, X25519PrivateKey.generate().private_bytes_raw())
+    write_secret(path, X25519PrivateKey.generate().private_bytes_raw())
     public = X25519PrivateKey.from_private_bytes(path.read_bytes()).public_key().public_bytes_raw()
     return EdgeKey(clinic=edge.clinic, edge=edge.edge, public=public.hex())
 
 
-def _write_secret(path: Path, secret: bytes) -> None:
+def write_secret(path: Path, secret: bytes) -> None:
     """Write a private file once; an existing one stays."""
     if path.exists():
         return
@@ -328,7 +337,8 @@ def _write_secret(path: Path, secret: bytes) -> None:
         os.fsync(out.fileno())
 
 
-def _write_ring(directory: Path, ring: Ring) -> None:
+def write_ring(directory: Path, ring: Ring) -> None:
+    """Replace `keyring.json` whole. Called under `changing`."""
     _replace(directory / "keyring.json", json.dumps(ring.model_dump(mode="json"), indent=1).encode())
 
 

@@ -225,7 +225,7 @@ def _end(store: Store, keys: Keyring, wanted: EpochKey, now: datetime) -> EpochK
             ).all()
             for blocker in _blockers(connection, wanted, are_held_kept=True):
                 raise blocker
-        made = keyring.destroy(keys.directory, wanted.clinic, wanted.key_class, wanted.epoch, now)
+        made = keyring.destroy(keys.directory, wanted.clinic, wanted.key_class, wanted.epoch, now, wanted.identifier)
     keys.reload()
     return made
 

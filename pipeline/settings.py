@@ -1,31 +1,41 @@
 """What was configured? Typed, frozen, read once, passed down; every fault named at once.
 
-The file is TOML (design section 12). Relative paths are relative to it. `ONSHI_<TABLE>_<KEY>` in the environment
-overrides a value of the tables `broker`, `store`, `keys`, `http`, `edge` and `centre`; `<key>_file` reads a secret
-from a file.
+The file is TOML (design section 12), or a directory of such files. Relative paths are relative to it.
+`ONSHI_<TABLE>_<KEY>` in the environment overrides a value of the tables `broker`, `store`, `keys`, `http`, `edge` and
+`centre`; `<key>_file` reads a secret from a file.
 """
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from pipeline.inquiry_settings import BookingSettings, CodeDays, ReferenceSettings, accepts, code_on
-from pipeline.setting_values import Duration, Name, Table
+from pipeline.broker_settings import BrokerSettings
+from pipeline.clinic_settings import Clinic
+from pipeline.group import GROUP_PATHS, GroupSettings
+from pipeline.setting_files import Written, folder_of, read
+from pipeline.setting_values import Name, Table
 from pipeline.topology import CHART_EDGE, Edge
 from pipeline.vendors import Vendor
 
 OVERRIDABLE = ("broker", "store", "keys", "http", "edge", "centre")
 BALLAST_NAME = "ballast"
-_PATHS = ("face", "res", "req", "inbox", "patients", "archive_password_file", "public_key_file")
-
-InstitutionCode = Annotated[str, Field(pattern=r"^[0-9]{10}$")]
+_PATHS = (
+    "face",
+    "res",
+    "req",
+    "inbox",
+    "patients",
+    "archive_password_file",
+    "public_key_file",
+    "cert_file",
+    "key_file",
+    *GROUP_PATHS,
+)
 
 
 class SettingsError(Exception):
@@ -34,21 +44,6 @@ class SettingsError(Exception):
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(self.faults))
-
-
-class BrokerSettings(Table):
-    url: str = Field(default="embedded:", pattern=r"^(embedded:|amqps?://\S+)", repr=False)
-    declare: bool = True
-    """Make the topology at start; false where provisioning is the only declarer."""
-
-    @field_validator("url")
-    @classmethod
-    def _can_be_read(cls, url: str) -> str:
-        try:
-            _ = urlsplit(url).port
-        except ValueError:
-            raise ValueError("broker.url: is not a URL") from None
-        return url
 
 
 class StoreSettings(Table):
@@ -133,105 +128,6 @@ class RetentionSettings(Table):
     """The result list: what was compared, and what people decided. Six to twelve months are customary."""
 
 
-class Terminal(Table):
-    id: Name
-    face: Path
-    res: Path
-    req: Path
-    mode: Literal["own", "beside"] = "own"
-    erase_after: Duration = timedelta(hours=24)
-    """In mode `beside`: nothing is erased before a copy is this old."""
-    rescue: tuple[Path, ...] = ()
-    """Read-only folders to which other programs move files; read, never erased."""
-    archive_password_file: Path | None = None
-
-
-ClinicalForm = Literal["data", "pdf"]
-_EVERY_FORM: tuple[ClinicalForm, ...] = ("data", "pdf")
-
-
-class ClinicalSettings(Table):
-    """In which forms a chart is given clinical information; an empty list, or false: not at all."""
-
-    medication: tuple[ClinicalForm, ...] = _EVERY_FORM
-    checkup: tuple[ClinicalForm, ...] = _EVERY_FORM
-
-    @field_validator("medication", "checkup", mode="before")
-    @classmethod
-    def _every_or_none(cls, value: object) -> object:
-        return (_EVERY_FORM if value else ()) if isinstance(value, bool) else value
-
-    def __bool__(self) -> bool:
-        return bool(self.medication or self.checkup)
-
-
-class Chart(Table):
-    kind: Literal["folder"] = "folder"
-    at: Literal["clinic", "centre"] = "clinic"
-    inbox: Path
-    patients: Path
-    scan_seconds: float = Field(default=2.0, gt=0)
-    settle_seconds: float = Field(default=1.0, ge=0)
-    clinical: ClinicalSettings = ClinicalSettings()
-    """Which medication and checkup answers this chart is given; true is everything, false nothing."""
-
-    @field_validator("clinical", mode="before")
-    @classmethod
-    def _every_kind_or_none(cls, value: object) -> object:
-        return {"medication": value, "checkup": value} if isinstance(value, bool) else value
-
-
-class Fetch(Table):
-    """What is asked by itself when a patient consents (design section 9). `[clinics.fetch]`."""
-
-    enabled: bool = True
-    medication: tuple[Literal["xml", "pdf"], ...] = ("xml",)
-    """XML: one request for each month. PDF: one for the whole range."""
-    treatments: bool = True
-    """Ask for treatments (診療情報) too, where the patient consented to it."""
-    prescriptions: bool = False
-    """Show what the electronic prescription service knows (処方・調剤情報閲覧区分); then this month is asked too."""
-    checkup: tuple[Literal["xml", "pdf"], ...] = ("xml",)
-    months: int = Field(default=12, ge=1, le=12)
-    """How many months back from the last one."""
-    medication_every: Duration = timedelta(hours=6)
-    checkup_every: Duration = timedelta(days=1)
-    only_valid: bool = True
-    """Ask only for who is insured (資格有効性 1)."""
-    sources: tuple[Literal["reader", "visit", "online"], ...] = ("reader",)
-    """Whose consents lead to requests by themselves."""
-
-
-class Clinic(Table):
-    id: Name
-    institution_codes: tuple[InstitutionCode, ...] = Field(min_length=1)
-    """Each `"code"`, valid for ever, or `{ code = "…", from = 2026-04-01, to = … }` where a clinic's code changed."""
-    code_days: tuple[CodeDays, ...] = ()
-    """Taken out of `institution_codes`; not written by anybody."""
-    terminals: tuple[Terminal, ...] = ()
-    chart: Chart | None = None
-    fetch: Fetch = Fetch()
-    references: ReferenceSettings = ReferenceSettings()
-    bookings: BookingSettings | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_days(cls, raw: Any) -> Any:
-        codes = raw.get("institution_codes") if isinstance(raw, dict) else None
-        if not isinstance(codes, list | tuple) or not any(isinstance(code, dict) for code in codes):
-            return raw
-        plain = [code.get("code") if isinstance(code, dict) else code for code in codes]
-        return {**raw, "institution_codes": plain, "code_days": [code for code in codes if isinstance(code, dict)]}
-
-    def code_on(self, day: date, known: str | None = None) -> str:
-        """Choose the institution code to be written into a request on a day in Japan."""
-        return code_on(self.institution_codes, self.code_days, day, known)
-
-    def accepts_code(self, code: str, day: date | None) -> bool:
-        """Say whether a result of that day, unknown if none, may carry this code."""
-        return code in self.institution_codes and accepts(self.code_days, code, day)
-
-
 class Staff(Table):
     id: Name
     os_user: str = Field(min_length=1)
@@ -255,6 +151,7 @@ class Settings(Table):
     clinics: tuple[Clinic, ...] = Field(min_length=1)
     staff: tuple[Staff, ...] = ()
     vendors: tuple[Vendor, ...] = ()
+    group: GroupSettings | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -334,27 +231,21 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     Raises:
         SettingsError: with every fault of the file and of the environment.
     """
-    faults: list[str] = []
-    raw = _read_toml(path, faults)
+    written = read(path)
+    faults = list(written.faults)
+    if faults and not written.tables:
+        raise SettingsError(faults)
+    raw, root = written.tables, folder_of(path)
     _override(raw, os.environ if environment is None else environment, faults)
-    _read_secrets(raw, path.parent, faults)
-    _resolve(raw, path.resolve().parent)
+    _read_secrets(raw, root, faults)
+    _resolve(raw, root)
     try:
-        settings = Settings.model_validate({**raw, "root": path.resolve().parent, "file": path.resolve()})
+        settings = Settings.model_validate({**raw, "root": root, "file": path.resolve()})
     except ValidationError as error:
-        raise SettingsError([*faults, *_describe(error)]) from None
+        raise SettingsError([*faults, *_describe(error, written)]) from None
     if faults:
         raise SettingsError(faults)
     return settings
-
-
-def _read_toml(path: Path, faults: list[str]) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsError([f"{path}: there is no such file (`onshi init DIR` makes a working one)"]) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([*faults, f"{path}: {error}"]) from None
 
 
 def _override(raw: dict[str, Any], environment: Mapping[str, str], faults: list[str]) -> None:
@@ -394,6 +285,9 @@ def _resolve(raw: dict[str, Any], root: Path) -> None:
         url = str(store.get("url", "sqlite:///state/onshi.db"))
         match = re.fullmatch(r"sqlite:///(?!/)(.+)", url)
         store["url"] = f"sqlite:///{root / match[1]}" if match else url
+    if isinstance(raw.get("group"), dict):
+        raw["group"].setdefault("ca_dir", "ca")
+    _resolve_in(_tables([raw.get("broker"), raw.get("group")]), root)
     _resolve_in(_tables(raw.get("vendors")), root)
     for clinic in _tables(raw.get("clinics")):
         bookings = clinic.get("bookings")
@@ -415,9 +309,9 @@ def _tables(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _describe(error: ValidationError) -> Iterator[str]:
+def _describe(error: ValidationError, written: Written) -> Iterator[str]:
     for fault in error.errors(include_input=False, include_url=False):
-        where = ".".join(str(part) for part in fault["loc"]) or "configuration"
+        where = written.origin(fault["loc"]) + (".".join(str(part) for part in fault["loc"]) or "configuration")
         if fault["type"] == "value_error":
             said = str(fault["ctx"]["error"]).splitlines()
             yield from (f"{where}: {line}" if fault["loc"] else line for line in said)

@@ -184,8 +184,9 @@ TERMINAL_ORDERS = (
     "request.{clinic}.{edge}.place.v1",
     "hold.{clinic}.{edge}.set.v1",
     "hold.{clinic}.{edge}.released.v1",
+    "keys.{clinic}.{edge}.published.v1",
 )
-CHART_ORDERS = ("delivery.{clinic}.{edge}.wanted.v1",)
+CHART_ORDERS = ("delivery.{clinic}.{edge}.wanted.v1", "keys.{clinic}.{edge}.published.v1")
 
 UNROUTED_QUEUE = "unrouted"
 

@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from consumers.forwarding.facts import Facts, File, gather_files
 from consumers.forwarding.ledger import Done, NotWanted, Refused, Wanted, write_all
 from consumers.forwarding.record import Contents, chart_record
+from pipeline.clinic_settings import Chart
 from pipeline.consumer import Consumer
 from pipeline.contents import SealedDelivery, delivery_context
 from pipeline.custody import FileOutcome
@@ -35,7 +36,7 @@ from pipeline.oqs.names import Extension, MessageKind
 from pipeline.oqs.records import Record
 from pipeline.outcome import Outcome
 from pipeline.sealing import Opener, Sealer
-from pipeline.settings import Chart, Settings
+from pipeline.settings import Settings
 from pipeline.topology import CHART_EDGE, Role
 
 Heard = RecordReconciled | DeliveryDone | DeliveryRefused

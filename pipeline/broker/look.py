@@ -7,9 +7,12 @@ from pathlib import Path
 
 from pipeline.broker.open import EMBEDDED_FILE, open_broker
 from pipeline.broker.port import BrokerAwayError, TopologyError
+from pipeline.broker.tls import Certificates
 
 
-def depths(url: str, state_dir: Path, queues: Iterable[str]) -> dict[str, int]:
+def depths(
+    url: str, state_dir: Path, queues: Iterable[str], certificates: Certificates | None = None
+) -> dict[str, int]:
     """Count the messages ready in each queue; a queue that is missing is left out.
 
     The embedded broker's file is only read, so that a running `onshi run` is not disturbed.
@@ -19,7 +22,7 @@ def depths(url: str, state_dir: Path, queues: Iterable[str]) -> dict[str, int]:
     """
     if url.startswith("embedded:"):
         return _embedded(state_dir / EMBEDDED_FILE, queues)
-    broker = open_broker(url, state_dir)
+    broker = open_broker(url, state_dir, certificates)
     found: dict[str, int] = {}
     try:
         for queue in queues:

@@ -5,12 +5,13 @@ from urllib.parse import urlsplit
 
 from pipeline.broker.port import Broker
 from pipeline.broker.rabbitmq import RabbitBroker
+from pipeline.broker.tls import Certificates
 from pipeline.errors import PermanentError
 
 EMBEDDED_FILE = "broker.db"
 
 
-def open_broker(url: str, state_dir: Path) -> Broker:
+def open_broker(url: str, state_dir: Path, certificates: Certificates | None = None) -> Broker:
     """Open `embedded:` (a file in `state_dir`), `amqp://…` or `amqps://…`. RabbitMQ is first reached when used.
 
     Raises:
@@ -24,5 +25,5 @@ def open_broker(url: str, state_dir: Path) -> Broker:
 
         return EmbeddedBroker(state_dir / EMBEDDED_FILE)
     if scheme in ("amqp", "amqps"):
-        return RabbitBroker(url)
+        return RabbitBroker(url, certificates)
     raise PermanentError("configuration", "broker.url must begin with embedded:, amqp:// or amqps://")

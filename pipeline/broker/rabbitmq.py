@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from pika import URLParameters
+from pika import SSLOptions, URLParameters
 from pika.channel import Channel
+from pika.credentials import ExternalCredentials
 from pika.exceptions import ChannelClosedByBroker
 
 from pipeline.broker.definitions import exchange_arguments, queue_arguments, stream_arguments
@@ -21,6 +22,7 @@ from pipeline.broker.port import BrokerAwayError, OutMessage, TopologyError, Unr
 from pipeline.broker.rabbitmq_confirms import Batch, Window
 from pipeline.broker.rabbitmq_link import Link, Ready
 from pipeline.broker.rabbitmq_subscription import RabbitSubscription
+from pipeline.broker.tls import Certificates, context_of
 from pipeline.errors import OnshiError, PermanentError
 from pipeline.topology import Binding, Exchange, ExchangeSpec, QueueSpec, StreamSpec, Topology
 
@@ -38,7 +40,7 @@ Start = str | int | datetime
 """Where reading of a stream begins: `first`, `last`, `next`, an offset, or a time (aware UTC)."""
 
 
-def _parameters(url: str) -> URLParameters:
+def _parameters(url: str, certificates: Certificates | None) -> URLParameters:
     try:
         parameters = URLParameters(url)
     except Exception:  # noqa: BLE001 - pika raises many kinds, and their texts may hold the URL's password
@@ -49,16 +51,20 @@ def _parameters(url: str) -> URLParameters:
     parameters.socket_timeout = CONNECT_SECONDS
     parameters.stack_timeout = CONNECT_SECONDS
     parameters.connection_attempts = 1
+    if certificates is not None and parameters.ssl_options is not None:
+        parameters.ssl_options = SSLOptions(context_of(certificates), parameters.host)
+        if certificates.cert is not None:
+            parameters.credentials = ExternalCredentials()
     return parameters
 
 
 class RabbitBroker:
-    """`Broker` on an `amqp://` or `amqps://` URL. TLS options stand in the URL's query, as pika takes them."""
+    """`Broker` on an `amqp://` or `amqps://` URL. With certificates TLS 1.3 is demanded, whatever the query says."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, certificates: Certificates | None = None) -> None:
         # pika prints whole frames, so bodies, at DEBUG; what it prints as errors is raised here anyway.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
-        self._parameters = _parameters(url)
+        self._parameters = _parameters(url, certificates)
 
     def __repr__(self) -> str:
         return f"RabbitBroker({self._parameters.host}:{self._parameters.port})"

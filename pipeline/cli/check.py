@@ -12,10 +12,11 @@ from typing import Any
 from pipeline.ballast import is_spent
 from pipeline.broker.open import open_broker
 from pipeline.cli.desk import Desk, as_text
+from pipeline.clinic_settings import Chart, Clinic, Terminal
 from pipeline.errors import OnshiError, PermanentError
 from pipeline.keyring import Keyring
 from pipeline.sealing import KeyClass
-from pipeline.settings import BALLAST_NAME, Chart, Clinic, Settings, Terminal
+from pipeline.settings import BALLAST_NAME, Settings
 from pipeline.storage import open_store
 from pipeline.topology import CHART_EDGE, build
 from producers.chart.bookings_csv import read_bookings
@@ -30,7 +31,8 @@ EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 def check(settings: Settings, arguments: Namespace) -> int:
     desk = Desk(settings, arguments)
     faults = [
-        *_folders(settings),
+        # Where a group is provisioned, the folders are those of other machines.
+        *(() if settings.group else _folders(settings)),
         *_keys(settings),
         *_store(settings),
         *_broker(settings),
@@ -131,7 +133,7 @@ def _store(settings: Settings) -> Iterator[str]:
 
 def _broker(settings: Settings) -> Iterator[str]:
     try:
-        broker = open_broker(settings.broker.url, settings.state)
+        broker = open_broker(settings.broker.url, settings.state, settings.broker.certificates)
     except PermanentError as error:
         # A running `onshi run` holds the embedded broker, which is as it should be.
         if error.reason != "busy":

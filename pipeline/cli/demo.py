@@ -203,7 +203,7 @@ def _refuse_used_broker(settings: Settings) -> None:
         WrongUseError: messages wait in the queues that this demo would consume.
         BrokerAwayError: nobody answers, and a demo would only wait.
     """
-    broker = open_broker(settings.broker.url, settings.state)
+    broker = open_broker(settings.broker.url, settings.state, settings.broker.certificates)
     try:
         for role in CENTRE_ROLES:
             if _depth(broker, work_queue(role)):

@@ -9,6 +9,7 @@ from datetime import date
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from pipeline.cli.group_grammar import group_commands, key_commands
 from pipeline.cli.request_grammar import request_words, requests_words
 from pipeline.topology import Role
 
@@ -87,7 +88,7 @@ def _parse(words: Sequence[str]) -> Namespace:
     _deciding(command, common)
     _proving(command, common)
     _inquiring(command, common)
-    _telling(command, common)
+    group_commands(command, common, _telling(command, common))
     arguments = parser.parse_args(words)
     for name, default in (("config", "onshi.toml"), ("json", False)):
         if not hasattr(arguments, name):
@@ -212,6 +213,7 @@ def _deciding(command: "_Command", common: ArgumentParser) -> None:
     listed.add_argument("--released", action="store_true", help="also holds that stand no longer")
     keys = _group(command("keys", "the keys of each month, and their end"))
     _filters(keys.add_parser("list", parents=[common]))
+    key_commands(keys, common)
     destroy = keys.add_parser("destroy", parents=[common], help="end a month's content for ever; managers only")
     destroy.add_argument("--class", dest="key_class", required=True, choices=["original", "clinical", "confirmation"])
     destroy.add_argument("--epoch", required=True, type=_month, metavar="YYYY-MM")
@@ -254,12 +256,13 @@ def _inquiring(command: "_Command", common: ArgumentParser) -> None:
     unconfirmed.add_argument("--month", type=_month, metavar="YYYY-MM", help="default: this month, until today")
 
 
-def _telling(command: "_Command", common: ArgumentParser) -> None:
+def _telling(command: "_Command", common: ArgumentParser) -> "_SubParsers":
     vendors = _group(command("vendors", "who else may hear of results"))
     _tail(vendors.add_parser("tail", parents=[common], help="read a vendor's stream as the vendor does"))
     asyncapi = command("asyncapi", "what vendors are promised, as AsyncAPI 3")
     asyncapi.add_argument("--html", action="store_true", help="as a page for people")
     asyncapi.add_argument("--schemas", type=_said, metavar="DIR", help="write a JSON Schema for each event there")
+    return vendors
 
 
 def _tail(tail: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`onshi keys list|destroy`, and which keys does this configuration need, now and as months go by?"""
+"""`onshi keys list|destroy|rotate`, and which keys does this configuration need, now and as months go by?"""
 
 import logging
 import os
@@ -6,18 +6,22 @@ import pwd
 import threading
 from argparse import Namespace
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from pipeline import keyring, retention
+from pipeline import keyring, outbox, retention
 from pipeline.cli.desk import Desk
+from pipeline.cli.keys_kept import keep, required_manager
 from pipeline.cli.main import WrongUseError
 from pipeline.clock import Clock
 from pipeline.errors import OnshiError
+from pipeline.key_bundle import published
+from pipeline.key_rotation import rotate
 from pipeline.keyring import EpochKey, Keyring
 from pipeline.sealing import KeyClass
 from pipeline.settings import Settings
 from pipeline.storage import Store
+from pipeline.topology import Role
 
 LOG = logging.getLogger("onshi.keys")
 FIRST_SECONDS: Final = 60.0
@@ -41,7 +45,29 @@ def issue_keys(settings: Settings, now: datetime | None = None) -> None:
 
 def keys(settings: Settings, arguments: Namespace) -> int:
     with Desk(settings, arguments).closing() as desk:
-        return _list(desk, arguments) if arguments.action == "list" else _destroy(desk, arguments)
+        match arguments.action:
+            case "list":
+                return _list(desk, arguments)
+            case "destroy":
+                return _destroy(desk, arguments)
+            case "rotate":
+                return _rotate(desk, arguments)
+            case _:
+                return keep(desk, arguments)
+
+
+def _rotate(desk: Desk, arguments: Namespace) -> int:
+    subject = f"{arguments.clinic or 'every clinic'} {arguments.key_class}"
+    required_manager(desk, "keys.rotate", subject)
+    clinics = [c.id for c in desk.settings.clinics if arguments.clinic in (None, c.id)]
+    if not clinics:
+        raise WrongUseError(f"{arguments.clinic}: is no clinic")
+    made = rotate(desk.settings.keys.dir, KeyClass(arguments.key_class), clinics, desk.now)
+    desk.log_access("keys.rotate", subject)
+    # Edges seal to the former keys until they hear of these, and the centre opens both.
+    tell_edges(desk.settings, desk.keyring, desk.store, desk.now)
+    desk.say({"replaced": len(made), "clinics": clinics}, [f"{len(made)} keys replaced; edges are told"])
+    return 0
 
 
 def _list(desk: Desk, arguments: Namespace) -> int:
@@ -75,10 +101,7 @@ def _state(key: EpochKey, now: datetime) -> str:
 def _destroy(desk: Desk, arguments: Namespace) -> int:
     key_class = KeyClass(arguments.key_class)
     subject = f"{arguments.clinic or 'every clinic'} {key_class} {arguments.epoch}"
-    staff = desk.required_staff("keys.destroy", subject)
-    if staff.role != "manager":
-        desk.log_access("keys.destroy", subject, "not_allowed")
-        raise WrongUseError(f"{staff.id}: only a manager may destroy keys")
+    staff = required_manager(desk, "keys.destroy", subject)
     wanted = [
         key
         for key in desk.keyring.ring.epochs
@@ -126,9 +149,19 @@ def caretaker(
     return run
 
 
+def tell_edges(settings: Settings, ring: Keyring, store: Store, now: datetime) -> None:
+    """Say to every edge what it may seal to, where that has not been said: monthly, as new months are issued."""
+    ring.reload()
+    events = [(event, None) for event in published(ring.ring, settings.edges)]
+    with store.transaction() as connection:
+        outbox.add(connection, Role.DELETION, events, now, timedelta(seconds=settings.centre.republish_seconds))
+
+
 def tend(settings: Settings, ring: Keyring, store: Store | None, now: datetime) -> int:
     """Do what is due; returns how many keys were destroyed. What is refused is asked again next time."""
     issue_keys(settings, now)
+    if store is not None:
+        tell_edges(settings, ring, store, now)
     actor = retention.Actor("-", pwd.getpwuid(os.geteuid()).pw_name)
     ended = 0
     for key in retention.due(ring, settings.retention, now) if store else []:

@@ -39,7 +39,11 @@ _WITH_SETTINGS = {
     "reference-numbers": "pipeline.cli.references:references",
     "bookings": "pipeline.cli.bookings:bookings",
     "resend": "pipeline.cli.resend:resend",
-    "vendors": "pipeline.cli.tail:tail",
+    "provision": "pipeline.cli.provision:provision",
+    "ca": "pipeline.cli.authority:ca",
+    "clinics": "pipeline.cli.clinics:clinics",
+    "terminals": "pipeline.cli.terminals:terminals",
+    "vendors": "pipeline.cli.vendors:vendors",
 }
 _WITHOUT_SETTINGS = {
     "init": "pipeline.cli.init:init",

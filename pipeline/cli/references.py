@@ -14,8 +14,9 @@ from consumers.consent.references.rows import Reference
 from consumers.consent.references.state import ReferenceState
 from pipeline.cli.desk import Desk, as_text
 from pipeline.cli.main import WrongUseError
+from pipeline.clinic_settings import Clinic
 from pipeline.oqs.times import JST
-from pipeline.settings import Clinic, Settings
+from pipeline.settings import Settings
 
 _CHECKED: Final = {
     "clinic": "clinic",

@@ -21,12 +21,13 @@ from consumers.reconciliation import lookup
 from pipeline.cli import labels
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
+from pipeline.clinic_settings import Clinic
 from pipeline.errors import PermanentError
 from pipeline.folding import fold_branch, fold_day, fold_insurer
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.oqs.times import JST
 from pipeline.patient_row import PatientRow
-from pipeline.settings import Clinic, Settings, Staff
+from pipeline.settings import Settings, Staff
 from pipeline.storage.schema import requests as table
 
 _CARE: Final = {"visit": "2", "online": "3"}

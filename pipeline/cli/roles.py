@@ -78,7 +78,7 @@ class Assembly:
         if any(role in CENTRE_ROLES for role in roles):
             issue_keys(settings)
         self._keyring = Keyring(settings.keys.dir)
-        self._broker = WatchedBroker(open_broker(settings.broker.url, settings.state))
+        self._broker = WatchedBroker(open_broker(settings.broker.url, settings.state, settings.broker.certificates))
         self._store = open_store(settings.store.url) if any(role in CENTRE_ROLES for role in roles) else None
         self._schema_made = threading.Lock()
         self._has_schema = False

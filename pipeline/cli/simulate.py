@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
-from pipeline.settings import Clinic, Settings, Terminal
+from pipeline.clinic_settings import Clinic, Terminal
+from pipeline.settings import Settings
 from producers.simulator.run import simulate as write_files
 from producers.simulator.terminal import Folders
 

@@ -50,7 +50,7 @@ def start_of(text: str) -> Start:
 
 
 def _read(settings: Settings, vendor: str, start: Start, count: int | None) -> Iterator[Delivery]:
-    broker = RabbitBroker(settings.broker.url)
+    broker = RabbitBroker(settings.broker.url, settings.broker.certificates)
     subscription = broker.read_stream(vendor_stream(vendor), start, PREFETCH)
     left = count
     try:

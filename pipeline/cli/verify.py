@@ -11,9 +11,10 @@ from pathlib import Path
 from pipeline import invariants
 from pipeline.broker import look
 from pipeline.cli.desk import Desk
+from pipeline.clinic_settings import Clinic
 from pipeline.errors import OnshiError
 from pipeline.invariants import Finding, canaries, inbox, queues
-from pipeline.settings import Clinic, Settings
+from pipeline.settings import Settings
 from pipeline.topology import build
 from producers.terminal import find_faults
 
@@ -68,7 +69,12 @@ def _terminals(desk: Desk, clinic: Clinic, before: datetime) -> Iterator[Finding
 def _broker(settings: Settings) -> Iterator[Finding]:
     topology = build(settings.edges)
     try:
-        depths = look.depths(settings.broker.url, settings.state, [spec.name for spec in topology.queues])
+        depths = look.depths(
+            settings.broker.url,
+            settings.state,
+            [spec.name for spec in topology.queues],
+            settings.broker.certificates,
+        )
     except OnshiError as error:
         yield from queues.findings(topology, None, str(error))
     else:

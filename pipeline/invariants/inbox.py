@@ -14,9 +14,9 @@ from typing import Final
 
 from sqlalchemy import Connection, Row, select
 
+from pipeline.clinic_settings import Clinic
 from pipeline.invariants.finding import Finding
 from pipeline.keyring import Keyring
-from pipeline.settings import Clinic
 from pipeline.storage.schema import copies, deliveries
 
 SAYS: Final = "what is delivered has the chart's receipt, for a revision that was wanted"

@@ -4,12 +4,15 @@ import logging
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from pipeline.broker.port import Broker, Delivery, Subscription
 from pipeline.clock import Clock
 from pipeline.envelope import Envelope, UnreadableMessageError, read
 from pipeline.errors import AwayError
 from pipeline.events import DeliveryWanted
+from pipeline.key_bundle import accept
+from pipeline.key_events import KeysPublished
 from pipeline.topology import CHART_EDGE, Edge, orders_queue
 from producers.chart.deliveries import Deliveries
 from producers.chart.faults import Fault, Faults
@@ -33,6 +36,7 @@ class Receiver:
         clock: Clock,
         faults: Faults,
         bell: threading.Event,
+        keys_dir: Path,
     ) -> None:
         self.name = "receiver"
         self._clinic = clinic
@@ -41,6 +45,7 @@ class Receiver:
         self._clock = clock
         self._faults = faults
         self._bell = bell
+        self._keys_dir = keys_dir
         self._subscription: Subscription | None = None
         self._pause = Pause()
 
@@ -64,7 +69,11 @@ class Receiver:
         return 0
 
     def _take(self, subscription: Subscription, received: Sequence[Delivery]) -> None:
-        wanted = [envelope for delivery in received for envelope in self._read(delivery)]
+        arrived = [envelope for delivery in received for envelope in self._read(delivery)]
+        for told in arrived:
+            if isinstance(told.event, KeysPublished):
+                accept(self._keys_dir, told.event)
+        wanted = [envelope for envelope in arrived if isinstance(envelope.event, DeliveryWanted)]
         self._deliveries.keep(wanted, self._clock.now())
         self._faults.set(Fault.DISK_FULL, stands=False)
         subscription.ack(received)
@@ -78,7 +87,11 @@ class Receiver:
             self._faults.set(Fault.UNREADABLE, stands=True)
             LOG.warning("unreadable", extra={"clinic": self._clinic, "edge": CHART_EDGE, "reason": error.reason})
             return []
-        return [one for one in envelopes if isinstance(one.event, DeliveryWanted) and one.event.clinic == self._clinic]
+        return [
+            one
+            for one in envelopes
+            if isinstance(one.event, DeliveryWanted | KeysPublished) and one.event.clinic == self._clinic
+        ]
 
     def close(self) -> None:
         if self._subscription is not None:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.broker.port import Broker, UnroutableError
+from pipeline.clinic_settings import Clinic
 from pipeline.clock import Clock
 from pipeline.errors import AwayError
 from pipeline.events import BookingsChanged
 from pipeline.keyring import Keyring
 from pipeline.sealing import KeyClass, Opener
-from pipeline.settings import Clinic, Settings
+from pipeline.settings import Settings
 from producers.chart.bookings import BOOKING_LIST, Bookings
 from producers.chart.breaker import Breaker
 from producers.chart.deliveries import Deliveries
@@ -118,6 +119,7 @@ class ChartRole:
             clock=self._clock,
             faults=faults,
             bell=wanted,
+            keys_dir=self._keyring.directory,
         )
         reports = Reports(clinic, state, deliveries, self._clock, faults)
         sender = Sender(

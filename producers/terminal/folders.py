@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.clinic_settings import Terminal
 from pipeline.oqs.names import Folder
 from pipeline.sealing import IdentityKey
-from pipeline.settings import Terminal
 
 
 class ShareAwayError(Exception):

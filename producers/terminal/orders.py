@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import groupby
+from pathlib import Path
 
 from pipeline.broker.port import Broker, Delivery, Subscription
 from pipeline.envelope import Envelope, UnreadableMessageError, read
@@ -23,6 +24,8 @@ from pipeline.events import (
     HoldSet,
     RequestPlace,
 )
+from pipeline.key_bundle import accept
+from pipeline.key_events import KeysPublished
 from producers.terminal import copies, evidence, intents
 from producers.terminal.erase import Eraser
 from producers.terminal.faults import Faults
@@ -52,6 +55,7 @@ class Orders:
         requests: Requests,
         clock: EdgeClock,
         faults: Faults,
+        keys_dir: Path,
     ) -> None:
         self._queue = queue
         self._clinic = clinic
@@ -62,6 +66,7 @@ class Orders:
         self._requests = requests
         self._clock = clock
         self._faults = faults
+        self._keys_dir = keys_dir
         self._subscription: Subscription | None = None
         self.unreadable = 0
 
@@ -103,7 +108,14 @@ class Orders:
     def carry_out(self, envelopes: Sequence[Envelope]) -> None:
         """Handle orders in their order, neighbours of one kind together."""
         for kind, group in groupby(envelopes, key=lambda envelope: type(envelope.event)):
-            self._carry_out(kind, list(group))
+            if kind is KeysPublished:
+                self._learn([e.event for e in group if isinstance(e.event, KeysPublished)])
+            else:
+                self._carry_out(kind, list(group))
+
+    def _learn(self, events: Sequence[KeysPublished]) -> None:
+        for event in events:
+            accept(self._keys_dir, event)
 
     def _carry_out(self, kind: type[Event], group: Sequence[Envelope]) -> None:
         if kind is FileStored:

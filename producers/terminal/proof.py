@@ -14,11 +14,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from pipeline.clinic_settings import Terminal
 from pipeline.events import derive_id
 from pipeline.keyring import Keyring
 from pipeline.oqs.names import Folder, parse_name
 from pipeline.sealing import IdentityKey
-from pipeline.settings import Terminal
 from producers.terminal.ledger import from_micros, ledger_path
 
 _OURS: Final = re.compile(r"\.onshi-[0-9a-f]+\.(?:tmp|erasing)")

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from pipeline.ballast import Ballast
 from pipeline.broker.port import Broker, BrokerAwayError
+from pipeline.clinic_settings import Clinic, Terminal
 from pipeline.clock import Clock
 from pipeline.events import EdgeReported
 from pipeline.keyring import Keyring, KeyringError
-from pipeline.settings import Clinic, Settings, Terminal
+from pipeline.settings import Settings
 from pipeline.topology import Edge, orders_queue
 from producers.terminal import copies
 from producers.terminal.capture import Capture, CaptureRules
@@ -339,6 +340,7 @@ class TerminalRole:
             requests=requests,
             clock=self._clock,
             faults=self._faults,
+            keys_dir=self._keyring.directory,
         )
 
     def _erasure_rules(self) -> ErasureRules:

@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from pipeline.clinic_settings import Clinic, Terminal
 from pipeline.contents import SealedFile, file_context, name_context, orphan_context, request_context
 from pipeline.events import derive_id
 from pipeline.keyring import Keyring, KeyringError
 from pipeline.oqs.names import Extension, FileName, MessageKind
 from pipeline.sealing import KeyClass, Opener, Sealer
-from pipeline.settings import Clinic, Terminal
 
 
 class Seals:

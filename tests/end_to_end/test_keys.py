@@ -63,3 +63,13 @@ def test_who_is_no_manager_destroys_nothing(made: Site) -> None:
 )
 def test_what_is_no_month_of_a_class_is_wrong_use(made: Site, words: tuple[str, ...]) -> None:
     assert made.say("keys", "destroy", *words).returncode == 2
+
+
+def test_keys_are_backed_up_replaced_and_restored_by_a_manager(made: Site, tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_text("a long enough passphrase")
+    kept = (str(tmp_path / "kept"), "--passphrase-file", str(tmp_path / "passphrase"))
+    for words in (("backup", *kept), ("rotate", "--class", "original"), ("restore", *kept)):
+        answer = made.say("keys", *words)
+        assert answer.returncode == 0, answer.stderr
+    assert made.say("keys", "rotate", "--class", "original", "--clinic", "nowhere").returncode == 2
+    assert made.say("keys", "backup", *kept).returncode == 1, "a backup is never overwritten"

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.booking_row import BookingRow, bookings_to_bytes
+from pipeline.clinic_settings import Clinic
 from pipeline.contents import SealedFile, bookings_context, request_context
 from pipeline.events import BookingsChanged, Event, RequestPlace, RequestPlaced, derive_id
 from pipeline.oqs.names import parse_name
 from pipeline.oqs.parse import parse
 from pipeline.oqs.records import ReturnedRequest
 from pipeline.sealing import KeyClass, Opener, Sealer
-from pipeline.settings import Clinic
 from pipeline.topology import CHART_EDGE
 from producers.simulator.chance import chance
 from producers.simulator.desk import Desk

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipeline.cli.init import configuration, make
-from pipeline.settings import Clinic, Settings
+from pipeline.clinic_settings import Clinic
+from pipeline.settings import Settings
 from tests.support.eventually import eventually
 
 SECOND_CLINIC = """

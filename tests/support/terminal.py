@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from pipeline.broker.embedded import EmbeddedBroker
 from pipeline.broker.port import Delivery
+from pipeline.clinic_settings import Clinic, Terminal
 from pipeline.clock import Clock, SystemClock
 from pipeline.contents import SealedFile, file_context, request_context
 from pipeline.envelope import enclose, pack, read, write
@@ -25,7 +26,7 @@ from pipeline.events import (
 )
 from pipeline.keyring import Keyring, issue
 from pipeline.sealing import Opener, Sealer
-from pipeline.settings import CentreSettings, Clinic, EdgeSettings, KeysSettings, Settings, Terminal
+from pipeline.settings import CentreSettings, EdgeSettings, KeysSettings, Settings
 from pipeline.topology import Binding, Exchange, QueueSpec, Topology, build
 from producers.terminal import TerminalRole, custody_counts, ledger_path
 from tests.support.eventually import eventually

@@ -18,6 +18,7 @@ from consumers.consent.asking import Wanted
 from consumers.consent.bookings import intake
 from consumers.consent.cards import is_asked_for, request_insurer
 from consumers.consent.composing import compose
+from pipeline.clinic_settings import Clinic
 from pipeline.errors import PermanentError
 from pipeline.events import derive_id
 from pipeline.folding import fold_birthdate, fold_branch, fold_limit_class, fold_limit_flag
@@ -29,7 +30,7 @@ from pipeline.outcome import Outcome
 from pipeline.patient_index import CurrentList
 from pipeline.patient_row import PatientRow
 from pipeline.sealing import Opener
-from pipeline.settings import Clinic, Settings
+from pipeline.settings import Settings
 from pipeline.storage.schema import schedules
 
 NAME: Final = "bookings"

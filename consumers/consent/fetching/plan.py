@@ -14,12 +14,12 @@ from typing import Final
 
 from consumers.consent.grants import MARGIN, Grant, Source, may_ask
 from consumers.consent.request_state import RequestState
+from pipeline.clinic_settings import Fetch
 from pipeline.oqs.codes import TreatmentFlag, Validity
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.requests import CURRENT_MONTH, FIRST_MONTH
 from pipeline.oqs.times import JST
-from pipeline.settings import Fetch
 
 FETCHED: Final = {
     ConsentCategory.MEDICATION: MessageKind.MEDICATION,

@@ -11,12 +11,12 @@ from functools import partial
 from consumers.consent.asking import Wanted
 from consumers.consent.composing import compose
 from consumers.consent.inquiries.person import Person, about, institution_code
+from pipeline.clinic_settings import Clinic
 from pipeline.folding import fold_limit_class, fold_limit_flag
 from pipeline.keyring import Keyring
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.requests import MAX_QUERIES, BookingQuery, BulkEligibilityRequest, DatedHeader, LimitOnFile
 from pipeline.oqs.times import JST, format_day
-from pipeline.settings import Clinic
 
 
 def request(

@@ -12,11 +12,11 @@ from typing import Final
 from consumers.consent.asking import Wanted
 from consumers.consent.composing import compose
 from consumers.consent.inquiries.person import Person, about, institution_code
+from pipeline.clinic_settings import Clinic
 from pipeline.keyring import Keyring
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.requests import CURRENT_MONTH, CheckupRequest, HistoryHeader, MedicationRequest
 from pipeline.oqs.times import JST, format_month
-from pipeline.settings import Clinic
 
 _MEDICATION_CATEGORY: Final = {(True, False): "1", (False, False): "2", (True, True): "3", (False, True): "4"}
 """FileCategory by (as PDF, with treatments)."""

@@ -10,6 +10,7 @@ from functools import partial
 from consumers.consent.asking import Wanted
 from consumers.consent.composing import compose
 from consumers.consent.inquiries.person import about, institution_code
+from pipeline.clinic_settings import Clinic
 from pipeline.keyring import Keyring
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.requests import (
@@ -23,7 +24,6 @@ from pipeline.oqs.requests import (
     VisitRequest,
 )
 from pipeline.oqs.times import format_day, format_month
-from pipeline.settings import Clinic
 
 
 def visit_request(code: str, first: date, last: date, identifier: str) -> VisitRequest:

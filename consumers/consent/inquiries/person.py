@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from consumers.consent.asking import RequestFile, Wanted
+from pipeline.clinic_settings import Clinic
 from pipeline.errors import PermanentError
 from pipeline.folding import fold_branch, fold_insurer
 from pipeline.hidden import Hidden
@@ -17,7 +18,6 @@ from pipeline.oqs.names import MessageKind
 from pipeline.oqs.times import JST
 from pipeline.patient_row import PatientRow
 from pipeline.persons import patient_hash, person_hash
-from pipeline.settings import Clinic
 
 
 class Person(Hidden):

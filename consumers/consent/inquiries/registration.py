@@ -10,6 +10,7 @@ from functools import partial
 from consumers.consent.asking import Wanted
 from consumers.consent.composing import compose
 from consumers.consent.inquiries.person import Person, about, institution_code
+from pipeline.clinic_settings import Clinic
 from pipeline.keyring import Keyring
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.requests import (
@@ -19,7 +20,6 @@ from pipeline.oqs.requests import (
     RegistrationEntry,
     RegistrationRequest,
 )
-from pipeline.settings import Clinic
 
 
 def entry(person: Person) -> RegistrationEntry:

@@ -11,10 +11,10 @@ from typing import Literal
 from consumers.consent.asking import Wanted
 from consumers.consent.composing import compose
 from consumers.consent.inquiries.person import Person, about, institution_code
+from pipeline.clinic_settings import Clinic
 from pipeline.keyring import Keyring
 from pipeline.oqs.requests import DatedHeader, EligibilityQuery, EligibilityRequest
 from pipeline.oqs.times import JST, format_day
-from pipeline.settings import Clinic
 
 Care = Literal["2", "3"]
 """診療区分: 2 home visit, 3 online."""

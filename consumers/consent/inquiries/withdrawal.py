@@ -11,10 +11,10 @@ from consumers.consent.asking import Wanted
 from consumers.consent.composing import compose
 from consumers.consent.inquiries.person import Person, about, institution_code
 from consumers.consent.inquiries.single import Care
+from pipeline.clinic_settings import Clinic
 from pipeline.keyring import Keyring
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.requests import Header, WithdrawalEntry, WithdrawalRequest
-from pipeline.settings import Clinic
 
 
 def request(code: str, person: Person, care: Care, identifier: str) -> WithdrawalRequest:

@@ -14,6 +14,7 @@ from consumers.consent.cards import is_aid
 from consumers.consent.references.ledger import Judged, Write
 from consumers.consent.references.rows import Key, Reference, ReferenceDetail, entry_of, held_of, key_of, reference
 from consumers.consent.references.state import Held, Judgement, Reason, ReferenceState, Seen, judge, next_time
+from pipeline.clinic_settings import Clinic
 from pipeline.contents import result_context
 from pipeline.errors import PermanentError
 from pipeline.keyring import Keyring
@@ -21,7 +22,6 @@ from pipeline.oqs.names import MessageKind
 from pipeline.oqs.times import JST
 from pipeline.results import ResultDetail
 from pipeline.sealing import Opener
-from pipeline.settings import Clinic
 from pipeline.storage.schema import files, reference_numbers, results
 from pipeline.topology import Role
 from pipeline.verdicts import Verdict, read_codes

@@ -18,6 +18,7 @@ from consumers.consent.composing import compose
 from consumers.consent.references.ledger import same_key
 from consumers.consent.references.rows import Key, Reference, ReferenceDetail, entry_of, key_of
 from consumers.consent.references.state import ReferenceState
+from pipeline.clinic_settings import Clinic
 from pipeline.errors import PermanentError
 from pipeline.events import derive_id
 from pipeline.keyring import Keyring
@@ -30,7 +31,6 @@ from pipeline.oqs.requests import (
 )
 from pipeline.oqs.times import JST
 from pipeline.sealing import Opener
-from pipeline.settings import Clinic
 from pipeline.storage.schema import reference_numbers
 from pipeline.topology import Role
 

@@ -14,11 +14,12 @@ from consumers.consent.references.ledger import Judged, Renew, Settle, Write
 from consumers.consent.references.looks import Looks, has_any
 from consumers.consent.references.registering import Refuse, Register
 from consumers.consent.references.state import next_time
+from pipeline.clinic_settings import Clinic
 from pipeline.keyring import Keyring
 from pipeline.oqs.times import JST
 from pipeline.outcome import Outcome
 from pipeline.sealing import Opener, Sealer
-from pipeline.settings import Clinic, Settings
+from pipeline.settings import Settings
 from pipeline.topology import Role
 
 

@@ -119,7 +119,7 @@ def test_a_slot_that_was_overwritten_by_a_run_that_died_opens_nothing_and_is_fin
 ) -> None:
     own = add(centre)
     sealed = row_of(centre, files)["sealed_original"]
-    write, written = keyring._write_ring, 0
+    write, written = keyring.write_ring, 0
 
     def dies(directory: Path, ring: keyring.Ring) -> None:
         nonlocal written
@@ -129,7 +129,7 @@ def test_a_slot_that_was_overwritten_by_a_run_that_died_opens_nothing_and_is_fin
         write(directory, ring)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keyring, "_write_ring", dies)
+        patch.setattr(keyring, "write_ring", dies)
         with pytest.raises(KeyboardInterrupt):
             end(centre)
     assert key_of(centre).destroyed_at is None

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.cli.init import configuration
-from pipeline.settings import Clinic, SettingsError, load
+from pipeline.clinic_settings import Clinic
+from pipeline.settings import SettingsError, load
 
 
 def write(tmp_path: Path, text: str) -> Path:

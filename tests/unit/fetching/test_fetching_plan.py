@@ -9,8 +9,8 @@ import pytest
 from consumers.consent.fetching.plan import Item, Past, Plan, Result, Standing, months, plan
 from consumers.consent.grants import Grant, Source
 from consumers.consent.request_state import RequestState
+from pipeline.clinic_settings import Fetch
 from pipeline.oqs.eligibility import ConsentCategory
-from pipeline.settings import Fetch
 
 NOW = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

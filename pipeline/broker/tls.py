@@ -1,0 +1,36 @@
+"""How do we know the broker, and how does it know us, on an `amqps://` URL?
+
+TLS 1.3 only. With a certificate of our own the broker takes our name from it (EXTERNAL), and no password is sent.
+"""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Files; any of them may be missing. `cert` and `key` belong together."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+def context_of(certificates: Certificates) -> ssl.SSLContext:
+    """Make the context of a connection. Read anew for each broker, so that a renewed certificate is taken.
+
+    Raises:
+        PermanentError: a file is missing or is no certificate. Names the file only.
+    """
+    try:
+        context = ssl.create_default_context(cafile=str(certificates.ca) if certificates.ca else None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        if certificates.cert and certificates.key:
+            context.load_cert_chain(certificates.cert, certificates.key)
+    except (OSError, ssl.SSLError) as error:
+        names = ", ".join(path.name for path in (certificates.ca, certificates.cert, certificates.key) if path)
+        raise PermanentError("configuration", f"{names}: {error.strerror or 'no certificates'}") from None
+    return context

@@ -1,0 +1,176 @@
+"""What is on the broker now, and how is it changed? Reads and writes what `rendering` names."""
+
+from typing import Final
+
+from pipeline.errors import PermanentError
+from pipeline.provisioning.difference import Action, Change, Held
+from pipeline.provisioning.management import Management, ManagementError
+from pipeline.provisioning.rendering import OLDEST, Body, Key, Kind, Rendering, is_ours, parse_version
+
+_STREAM: Final = "stream"
+_PLURALS: Final = {Kind.EXCHANGE: "exchanges", Kind.QUEUE: "queues", Kind.POLICY: "policies"}
+
+
+def version_of(management: Management) -> tuple[int, ...]:
+    """Ask the broker which version it is.
+
+    Raises:
+        PermanentError: it is too old.
+    """
+    version = parse_version(str(management.get("overview")["rabbitmq_version"]))
+    if version < OLDEST:
+        raise PermanentError("configuration", "the broker is older than RabbitMQ 3.10")
+    return version
+
+
+def read(management: Management, vhost: str) -> Rendering:
+    """Read everything in the vhost, and every user."""
+    found = Rendering(vhost)
+    for user in management.get("users"):
+        tags = user["tags"] if isinstance(user["tags"], str) else ",".join(user["tags"])
+        found.put(Kind.USER, (user["name"],), {"tags": tags, "password_hash": user["password_hash"]})
+    for limits in management.get("user-limits") or ():
+        for name, value in limits["value"].items():
+            found.put(Kind.USER_LIMIT, (limits["user"], name), {"value": value})
+    if management.get("vhosts", vhost) is None:
+        return found
+    found.put(Kind.VHOST, (vhost,), {})
+    for limits in management.get("vhost-limits", vhost) or ():
+        for name, value in limits["value"].items():
+            found.put(Kind.VHOST_LIMIT, (name,), {"value": value})
+    _read_rights(management, found)
+    _read_topology(management, found)
+    return found
+
+
+def _read_rights(management: Management, found: Rendering) -> None:
+    for row in management.get("permissions"):
+        if row["vhost"] == found.vhost:
+            found.put(Kind.PERMISSION, (row["user"],), {name: row[name] for name in ("configure", "write", "read")})
+    for row in management.get("topic-permissions"):
+        if row["vhost"] == found.vhost:
+            key = (row["user"], row["exchange"])
+            found.put(Kind.TOPIC_PERMISSION, key, {name: row[name] for name in ("write", "read")})
+
+
+def _read_topology(management: Management, found: Rendering) -> None:
+    for row in management.get("exchanges", found.vhost):
+        if row["name"] and not row["name"].startswith("amq."):
+            body = {name: row[name] for name in ("type", "durable", "auto_delete", "internal", "arguments")}
+            found.put(Kind.EXCHANGE, (row["name"],), body)
+    for row in management.get("queues", found.vhost):
+        if row.get("exclusive"):
+            # An exclusive queue ends with its connection, and never holds what our exchanges carry: see bindings.
+            continue
+        found.put(Kind.QUEUE, (row["name"],), {name: row[name] for name in ("durable", "auto_delete", "arguments")})
+        # The broker's own count is some seconds old, and may be switched off altogether.
+        found.messages[row["name"]] = row.get("messages")
+    for row in management.get("bindings", found.vhost):
+        if row["source"]:
+            found.put(Kind.BINDING, (row["source"], row["destination"], row["routing_key"]), {})
+    for row in management.get("policies", found.vhost):
+        body = {name: row[name] for name in ("pattern", "definition", "apply-to", "priority")}
+        found.put(Kind.POLICY, (row["name"],), body)
+
+
+def look_into(management: Management, wanted: Rendering, found: Rendering) -> None:
+    """Look into queues that are to go and whose count the broker does not say, as for those made a moment ago.
+
+    Only into these: a look counts as a delivery.
+    """
+    for name, messages in found.messages.items():
+        key = (Kind.QUEUE, (name,))
+        is_stream = found.objects[key]["arguments"].get("x-queue-type") == _STREAM
+        if messages is None and key not in wanted.objects and is_ours(name) and not is_stream:
+            found.messages[name] = int(_has_messages(management, found.vhost, name))
+
+
+def _has_messages(management: Management, vhost: str, name: str) -> bool:
+    ask = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "base64", "truncate": 1}
+    return bool(management.post("queues", vhost, name, "get", body=ask))
+
+
+class Writer:
+    """Makes changes, one at a time."""
+
+    def __init__(self, management: Management, vhost: str, *, force: bool = False, prune: bool = False) -> None:
+        self._management = management
+        self._vhost = vhost
+        self._force = force
+        self._prune = prune
+
+    def may(self, change: Change) -> bool:
+        """Say whether this change is to be made, given what was allowed."""
+        if change.held is Held.OTHERS:
+            return self._prune
+        return change.held is None or self._force
+
+    def write(self, change: Change) -> None:
+        """Make one change; repeatable."""
+        if change.action in (Action.DELETE, Action.REPLACE):
+            self._delete(change.kind, change.key)
+        if change.wanted is not None:
+            self._put(change.kind, change.key, change.wanted)
+
+    def _put(self, kind: Kind, key: Key, body: Body) -> None:
+        at, vhost = self._management, self._vhost
+        match kind:
+            case Kind.VHOST:
+                at.put("vhosts", vhost, body=body)
+                self.let_in()
+            case Kind.VHOST_LIMIT:
+                at.put("vhost-limits", vhost, key[0], body=body)
+            case Kind.USER_LIMIT:
+                at.put("user-limits", *key, body=body)
+            case Kind.EXCHANGE | Kind.QUEUE | Kind.POLICY:
+                at.put(_PLURALS[kind], vhost, key[0], body=body)
+            case Kind.BINDING:
+                at.post("bindings", vhost, "e", key[0], "q", key[1], body={"routing_key": key[2], "arguments": {}})
+            case Kind.USER:
+                at.put("users", key[0], body=body)
+            case Kind.PERMISSION:
+                at.put("permissions", vhost, key[0], body=body)
+            case Kind.TOPIC_PERMISSION:
+                at.put("topic-permissions", vhost, key[0], body={"exchange": key[1], **body})
+
+    def let_in(self) -> None:
+        """Give the provisioning user the rights with which it declares dead-lettering queues."""
+        own = str(self._management.get("whoami")["name"])
+        rights = {"configure": ".*", "write": ".*", "read": ".*"}
+        self._management.put("permissions", self._vhost, own, body=rights)
+
+    def _delete(self, kind: Kind, key: Key) -> None:
+        at, vhost = self._management, self._vhost
+        match kind:
+            case Kind.USER_LIMIT:
+                at.delete("user-limits", *key)
+            case Kind.USER:
+                at.delete("users", key[0])
+            case Kind.PERMISSION:
+                at.delete("permissions", vhost, key[0])
+            case Kind.TOPIC_PERMISSION:
+                at.delete("topic-permissions", vhost, *key)
+            case Kind.BINDING:
+                self._unbind(key)
+            case Kind.QUEUE if not self._force:
+                self._delete_empty(key[0])
+            case Kind.VHOST_LIMIT:
+                at.delete("vhost-limits", vhost, key[0])
+            case Kind.EXCHANGE | Kind.QUEUE | Kind.POLICY:
+                at.delete(_PLURALS[kind], vhost, key[0])
+
+    def _unbind(self, key: Key) -> None:
+        at, vhost = self._management, self._vhost
+        for kind in ("q", "e"):
+            for row in at.get("bindings", vhost, "e", key[0], kind, key[1]) or ():
+                if row["routing_key"] == key[2]:
+                    at.delete("bindings", vhost, "e", key[0], kind, key[1], row["properties_key"])
+
+    def _delete_empty(self, name: str) -> None:
+        """Look once more: the count that was compared may be older than the newest message."""
+        row = self._management.get("queues", self._vhost, name)
+        if row is None:
+            return
+        if row.get("type") != _STREAM and _has_messages(self._management, self._vhost, name):
+            raise ManagementError(f"queue {name}", 409, "it holds messages now")
+        self._management.delete("queues", self._vhost, name)

@@ -1,0 +1,70 @@
+"""How do planning, applying and auditing a group's broker go, one after the other?"""
+
+from dataclasses import dataclass
+
+from pipeline.errors import PermanentError
+from pipeline.group import GroupSettings
+from pipeline.provisioning.difference import Change, compare
+from pipeline.provisioning.live import Writer, look_into, read, version_of
+from pipeline.provisioning.management import Management
+from pipeline.provisioning.rendering import Kind, render
+from pipeline.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was changed, and what was left for a person to decide."""
+
+    version: str
+    made: list[Change]
+    held: list[Change]
+
+
+def group_of(settings: Settings) -> GroupSettings:
+    """Return the table `[group]`.
+
+    Raises:
+        PermanentError: there is none, so there is nothing to provision.
+    """
+    if settings.group is None:
+        raise PermanentError("configuration", "[group] is not set: nothing says which broker to provision")
+    return settings.group
+
+
+def plan(settings: Settings) -> tuple[str, list[Change]]:
+    """Compare the live broker with the configuration; returns its version and every difference. Changes nothing."""
+    group = group_of(settings)
+    management = Management(group)
+    try:
+        version = version_of(management)
+        wanted, found = render(settings, version), read(management, group.vhost)
+        look_into(management, wanted, found)
+        changes = compare(wanted, found, group)
+        return ".".join(str(part) for part in version), changes
+    finally:
+        management.close()
+
+
+def apply(settings: Settings, *, force: bool = False, prune: bool = False) -> Applied:
+    """Make the broker what the configuration says. Repeatable; broken off, the next one goes on.
+
+    Raises:
+        BrokerAwayError: it does not answer.
+        ManagementError: it refused a change; those before are made.
+    """
+    group = group_of(settings)
+    management = Management(group)
+    try:
+        version = version_of(management)
+        wanted, found = render(settings, version), read(management, group.vhost)
+        look_into(management, wanted, found)
+        changes = compare(wanted, found, group)
+        writer = Writer(management, group.vhost, force=force, prune=prune)
+        if (Kind.VHOST, (group.vhost,)) in found.objects and changes:
+            writer.let_in()
+        made = [change for change in changes if writer.may(change)]
+        for change in made:
+            writer.write(change)
+        return Applied(".".join(str(part) for part in version), made, [c for c in changes if c not in made])
+    finally:
+        management.close()

@@ -1,0 +1,256 @@
+"""What is rendered for a configuration, and what is changed to get there?"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.authority import AuthorityError, Purpose, found, name_hash
+from pipeline.group import GroupSettings
+from pipeline.provisioning.difference import Action, Change, Held, compare
+from pipeline.provisioning.rendering import Kind, Rendering, parse_version, render
+from pipeline.setting_text import text_of
+from pipeline.settings import Settings, SettingsError, load
+
+NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+MAIN = '[broker]\nurl = "amqps://broker/onshi"\n[group]\nadmin = "admin"\n'
+CLINIC = '[[clinics]]\nid = "{0}"\ninstitution_codes = ["{1}"]\n[[clinics.terminals]]\nid = "t1"\nface = "{0}/f"\n'
+CLINIC += 'res = "{0}/r"\nreq = "{0}/q"\n'
+
+
+def directory(path: Path, vendor: str = "") -> Path:
+    (path / "onshi.toml").write_text(MAIN)
+    (path / "clinic.c001.toml").write_text(CLINIC.format("c001", "9919000011"))
+    (path / "clinic.c002.toml").write_text(CLINIC.format("c002", "9919000029"))
+    (path / "vendor.acme.toml").write_text(f'[[vendors]]\nid = "acme"\nclinics = ["c001"]\n{vendor}')
+    return path
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Settings:
+    return load(directory(tmp_path), {})
+
+
+# The configuration
+
+
+def test_a_directory_is_read_as_one_configuration(group: Settings, tmp_path: Path) -> None:
+    assert [clinic.id for clinic in group.clinics] == ["c001", "c002"]
+    assert [vendor.id for vendor in group.vendors] == ["acme"]
+    assert group.clinics[0].terminals[0].face == tmp_path / "c001" / "f"
+    assert group.group
+    assert group.group.ca_dir == tmp_path / "ca"
+
+
+def test_every_fault_of_every_file_is_named_with_its_file(tmp_path: Path) -> None:
+    directory(tmp_path, "colour = 1\n")
+    (tmp_path / "clinic.c002.toml").write_text(CLINIC.format("C002", "9919000029"))
+    (tmp_path / "other.toml").write_text('[broker]\nurl = "embedded:"\n')
+    (tmp_path / "torn.toml").write_text("[[clinics")
+    with pytest.raises(SettingsError) as wrong:
+        load(tmp_path, {})
+    said = "\n".join(wrong.value.faults)
+    for part in (
+        "clinic.c002.toml: clinics.1.id",
+        "vendor.acme.toml: vendors.0.colour",
+        "other.toml: broker.url",
+        "torn.toml",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'cert_file = "a.crt"',
+        'url = "amqp://broker/onshi"\nca_file = "ca.crt"',
+    ],
+    ids=["half a pair", "certificates without TLS"],
+)
+def test_certificates_that_could_not_be_used_are_a_fault(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "onshi.toml"
+    url = "" if "url" in text else 'url = "amqps://broker/onshi"\n'
+    path.write_text(f"[broker]\n{url}{text}\n{CLINIC.format('c001', '9919000011')}")
+    with pytest.raises(SettingsError, match="broker"):
+        load(path, {})
+
+
+def test_a_management_password_never_crosses_a_network_in_clear(tmp_path: Path) -> None:
+    directory(tmp_path)
+    (tmp_path / "onshi.toml").write_text(f'{MAIN}management_url = "http://broker:15672"\n')
+    with pytest.raises(SettingsError, match="without TLS only on this machine"):
+        load(tmp_path, {})
+
+
+def test_written_tables_read_back_as_they_were(tmp_path: Path) -> None:
+    tables = {
+        "clinics": [{"id": "c001", "institution_codes": ["9919000011"], "terminals": [{"id": "t1", "face": "a\\b"}]}]
+    }
+    tables["clinics"][0]["chart"] = {"inbox": "診察", "clinical": True}  # type: ignore[assignment]
+    import tomllib  # noqa: PLC0415
+
+    assert tomllib.loads(text_of(tables, "two\nlines")) == tables
+
+
+# The rendering
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("3.10.8", (3, 10, 8)), ("4.1.0-rc.1", (4, 1, 0)), ("4.3.1+12.g0", (4, 3, 1)), ("3.13", (3, 13))],
+)
+def test_a_version_is_read_as_numbers(text: str, version: tuple[int, ...]) -> None:
+    assert parse_version(text) == version
+
+
+@pytest.mark.parametrize(
+    ("version", "applies_to"),
+    [
+        ((3, 10, 8), "queues"),
+        ((3, 11, 28), "queues"),
+        ((3, 12, 0), "streams"),
+        ((4, 0, 1), "streams"),
+        ((4, 3, 5), "streams"),
+    ],
+    ids=str,
+)
+def test_a_policy_names_the_type_of_queue_where_the_version_knows_it(
+    group: Settings, version: tuple[int, ...], applies_to: str
+) -> None:
+    policy = render(group, version).objects[Kind.POLICY, ("vendor.acme",)]
+    assert policy == {
+        "pattern": r"^vendor\.acme$",
+        "definition": {"max-age": "604800s"},
+        "apply-to": applies_to,
+        "priority": 0,
+    }
+
+
+def test_versions_differ_in_nothing_else(group: Settings) -> None:
+    oldest, newest = (render(group, version).objects for version in ((3, 10, 8), (4, 3, 5)))
+    assert {key for key in oldest if oldest[key] != newest[key]} == {(Kind.POLICY, ("vendor.acme",))}
+    assert oldest.keys() == newest.keys()
+
+
+def test_nobody_but_the_provisioning_user_may_configure_and_nobody_has_a_password(group: Settings) -> None:
+    made = render(group, (3, 10, 8))
+    for (kind, _), body in made.objects.items():
+        if kind is Kind.PERMISSION:
+            assert body["configure"] == "^$"
+        if kind is Kind.USER:
+            assert body == {"tags": "", "password_hash": ""}
+
+
+def test_every_user_has_a_row_for_every_topic_exchange(group: Settings) -> None:
+    made = render(group, (3, 10, 8)).objects
+    users = {key[0] for kind, key in made if kind is Kind.USER}
+    rows = {key for kind, key in made if kind is Kind.TOPIC_PERMISSION}
+    assert users == {"service.centre", "edge.c001.t1", "edge.c002.t1", "vendor.acme"}
+    assert rows == {(user, exchange) for user in users for exchange in ("onshi.intake", "onshi.events", "onshi.public")}
+
+
+def test_a_vendor_that_is_disabled_keeps_its_stream_and_loses_its_user(tmp_path: Path) -> None:
+    made = render(load(directory(tmp_path, "disabled = true\n"), {}), (3, 10, 8)).objects
+    assert (Kind.QUEUE, ("vendor.acme",)) in made
+    assert (Kind.USER, ("vendor.acme",)) not in made
+
+
+# The difference
+
+
+def changes(wanted: Rendering, found: Rendering) -> list[tuple[Action, Kind, str, Held | None]]:
+    return [(c.action, c.kind, c.name, c.held) for c in compare(wanted, found, GroupSettings(admin="admin"))]
+
+
+def rendering(*objects: tuple[Kind, str], messages: int | None = None) -> Rendering:
+    made = Rendering("onshi")
+    for kind, key in objects:
+        made.put(kind, tuple(key.split(" ")), {})
+        if kind is Kind.QUEUE:
+            made.messages[key] = messages
+    return made
+
+
+def test_what_is_as_configured_needs_no_change(group: Settings) -> None:
+    assert compare(render(group, (3, 10, 8)), render(group, (3, 10, 8)), GroupSettings()) == []
+
+
+def test_rights_are_narrowed_before_they_are_given(group: Settings) -> None:
+    made = [change.kind for change in compare(render(group, (3, 10, 8)), Rendering("onshi"), GroupSettings())]
+    assert made.index(Kind.PERMISSION) > max(at for at, kind in enumerate(made) if kind is Kind.TOPIC_PERMISSION)
+
+
+def test_a_user_that_goes_goes_before_its_queue() -> None:
+    found = rendering((Kind.QUEUE, "edge.c001.t1"), (Kind.BINDING, "onshi.events edge.c001.t1 k"), messages=0)
+    found.put(Kind.USER, ("edge.c001.t1",), {})
+    assert [kind for _, kind, _, _ in changes(Rendering("onshi"), found)] == [Kind.USER, Kind.BINDING, Kind.QUEUE]
+
+
+@pytest.mark.parametrize(
+    ("messages", "held"), [(0, None), (1, Held.MESSAGES), (None, Held.MESSAGES)], ids=["empty", "one", "not said"]
+)
+def test_only_a_queue_known_to_be_empty_goes_by_itself(messages: int | None, held: Held | None) -> None:
+    found = rendering((Kind.QUEUE, "vendor.acme"), messages=messages)
+    assert changes(Rendering("onshi"), found) == [(Action.DELETE, Kind.QUEUE, "vendor.acme", held)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "held"),
+    [
+        (Kind.USER, "alice", Held.OTHERS),
+        (Kind.QUEUE, "alices", Held.OTHERS),
+        (Kind.EXCHANGE, "alices", Held.OTHERS),
+        (Kind.BINDING, "alices alices k", Held.OTHERS),
+        (Kind.BINDING, "onshi.events alices k", None),
+        (Kind.USER, "vendor.gone", None),
+        (Kind.POLICY, "vendor.gone", None),
+    ],
+)
+def test_what_is_not_ours_is_shown_and_left_unless_it_carries_what_is_ours(
+    kind: Kind, key: str, held: Held | None
+) -> None:
+    assert changes(Rendering("onshi"), rendering((kind, key), messages=0)) == [(Action.DELETE, kind, key.strip(), held)]
+
+
+def test_the_provisioning_user_is_never_a_difference() -> None:
+    found = rendering((Kind.USER, "admin"), (Kind.PERMISSION, "admin"))
+    assert changes(Rendering("onshi"), found) == []
+
+
+def test_a_queue_of_another_kind_is_never_replaced_by_itself() -> None:
+    wanted, found = rendering((Kind.QUEUE, "parsing")), rendering((Kind.QUEUE, "parsing"), messages=0)
+    found.objects[Kind.QUEUE, ("parsing",)]["durable"] = False
+    assert changes(wanted, found) == [(Action.REPLACE, Kind.QUEUE, "parsing", Held.MESSAGES)]
+
+
+def test_a_change_shows_no_more_than_names() -> None:
+    assert Change(Action.DELETE, Kind.BINDING, ("onshi.events", "q", "")).name == 'onshi.events q ""'
+
+
+# The authority
+
+
+def test_there_is_one_authority_in_a_directory(tmp_path: Path) -> None:
+    made = found(tmp_path, "Test", NOW)
+    with pytest.raises(AuthorityError, match="already"):
+        found(tmp_path, "Test", NOW)
+    assert (tmp_path / "ca.key").stat().st_mode & 0o077 == 0
+    assert [path.name for path in (tmp_path / "crl").iterdir()] == [f"{name_hash(made._certificate.subject)}.r0"]
+
+
+def test_a_revocation_counts_for_every_certificate_of_the_name_but_the_newest(tmp_path: Path) -> None:
+    made = found(tmp_path / "ca", "Test", NOW)
+    for _ in range(2):
+        made.issue("edge.c001.t1", Purpose.CLIENT, tmp_path, NOW)
+    newest = made.issue("edge.c001.t1", Purpose.CLIENT, tmp_path, NOW)
+    made.issue("edge.c001.t2", Purpose.CLIENT, tmp_path, NOW)
+    assert made.revoke("edge.c001.t1", NOW, but=newest.serial) == 2
+    assert made.revoke("edge.c001.t1", NOW, but=newest.serial) == 0
+    assert made.standing("edge.c001.t1", NOW) == (newest,)
+    assert len(made.standing("edge.c001.t2", NOW)) == 1
+    assert (tmp_path / "edge.c001.t1.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_name_no_certificate_can_carry_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AuthorityError, match="longer"):
+        found(tmp_path / "ca", "Test", NOW).issue("e" * 65, Purpose.CLIENT, tmp_path, NOW)
