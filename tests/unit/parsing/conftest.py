@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from consumers.parsing import consumer as module
 from consumers.parsing.reading import Reading, read
 from pipeline.contents import SealedFile
+from pipeline.inquiry_settings import CodeDays
 from tests.support.line import Line
 
 Spoil = Callable[[Reading], Reading]
@@ -23,8 +24,8 @@ def parser(monkeypatch: pytest.MonkeyPatch) -> Callable[[Spoil | None], None]:
     """Give the parser a fault (what it read is changed), or mend it."""
 
     def give(spoil: Spoil | None) -> None:
-        def other(original: SealedFile, codes: frozenset[str]) -> Reading:
-            got = read(original, codes)
+        def other(original: SealedFile, codes: frozenset[str], days: Sequence[CodeDays] = ()) -> Reading:
+            got = read(original, codes, days)
             return spoil(got) if spoil else got
 
         monkeypatch.setattr(module, "read", other)
