@@ -29,7 +29,8 @@ class Durations:
     def observe(self, connection: Connection) -> int:
         """Observe what has settled since the last look; return how many copies were counted."""
         seen = 0
-        for row in connection.execute(_settled(self._since - _LATE)):
+        # The counted come first again: as many more are read, or a crowd would hide what settled after it.
+        for row in connection.execute(_settled(self._since - _LATE, MOST + len(self._counted))):
             if row.copy_id in self._counted:
                 continue
             self._counted[row.copy_id] = row.settled_at
@@ -43,7 +44,7 @@ class Durations:
         return seen
 
 
-def _settled(since: datetime) -> Select[Any]:
+def _settled(since: datetime, most: int) -> Select[Any]:
     query = select(
         copies.c.copy_id,
         copies.c.clinic,
@@ -58,7 +59,7 @@ def _settled(since: datetime) -> Select[Any]:
     query = query.join(files, files.c.file_id == copies.c.file_id)
     query = query.outerjoin(deliveries, deliveries.c.file_id == files.c.file_id)
     # By outcome and time, which is an index of `files`.
-    return query.where(files.c.outcome.in_(_ENDED), files.c.settled_at > since).order_by(files.c.settled_at).limit(MOST)
+    return query.where(files.c.outcome.in_(_ENDED), files.c.settled_at > since).order_by(files.c.settled_at).limit(most)
 
 
 def _observe(histogram: Histogram, clinic: str, start: datetime | None, end: datetime | None) -> None:

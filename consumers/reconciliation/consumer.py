@@ -108,12 +108,14 @@ class Reconciliation(Consumer[Prepared, Facts]):
         if not chosen:
             remove_old_rows(connection)
             return ()
-        facts = self._gatherer.files(connection, chosen)
+        # The rest are still due a second later.
+        first = sizes.fitting(connection, chosen, files.c.sealed_record)
+        facts = self._gatherer.files(connection, first)
         return [
             outcome
-            for file_id, numbers in sorted(chosen.items())
+            for file_id in first
             if file_id in facts
-            for outcome in rematch(facts[file_id], numbers, self._opener)
+            for outcome in rematch(facts[file_id], chosen[file_id], self._opener)
         ]
 
 

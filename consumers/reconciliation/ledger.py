@@ -89,6 +89,13 @@ class RemoveResults:
 
 
 @dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Write: a later reading says that this file is no clinical answer of the patient it was given to."""
+
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SeenBy:
     """Write: these rows of a file were looked at with this list and stay as they are."""
 
@@ -114,6 +121,7 @@ class Ledger:
         for finish in finished:
             _finish_file(connection, finish, now)
         forget_answers(connection, [finish.file_id for finish in finished if finish.is_foreign])
+        forget_answers(connection, [write.file_id for write in writes if isinstance(write, NoAnswer)])
         for over in [write for write in writes if isinstance(write, RemoveResults) and write.numbers]:
             connection.execute(
                 delete(results).where(results.c.file_id == over.file_id, results.c.result.in_(over.numbers))

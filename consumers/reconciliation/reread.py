@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from consumers.reconciliation.decision import Decided, Foreign, decide_file
 from consumers.reconciliation.facts import FileFacts
-from consumers.reconciliation.ledger import FOREIGN_ANSWER, Finish, RemoveResults, WriteResults
+from consumers.reconciliation.ledger import FOREIGN_ANSWER, Finish, NoAnswer, RemoveResults, WriteResults
 from consumers.reconciliation.rematch import is_same
 from consumers.reconciliation.siblings import beside_siblings
 from pipeline.custody import FileOutcome
@@ -28,7 +28,7 @@ def is_behind(file: FileFacts, revision: int) -> bool:
 def decide_again(file: FileFacts, revision: int, opener: Opener) -> Outcome:
     """Decide a file whose original was read again as this revision. Repeating it leads to the same."""
     if file.outcome not in _OPEN or file.list_id is None:
-        return NOTHING
+        return _closed(file)
     if file.fault is not None:
         return Outcome(file.fault.reason, park=file.fault.reason)
     if file.case is None:
@@ -45,9 +45,15 @@ def decide_again(file: FileFacts, revision: int, opener: Opener) -> Outcome:
     return _replace(file, revision, beside, opener)
 
 
+def _closed(file: FileFacts) -> Outcome:
+    is_due = file.outcome != FileOutcome.NOT_DUE.value
+    return NOTHING if is_due else Outcome("not_due", writes=(NoAnswer(file.file_id),))
+
+
 def _foreign(file: FileFacts) -> Outcome:
     if file.outcome == FileOutcome.DELIVERED.value:
-        return NOTHING
+        # The chart keeps what it was given; here the other person's record is shown of nobody.
+        return Outcome(FOREIGN_ANSWER, writes=(NoAnswer(file.file_id),))
     event = FileRejected(clinic=file.clinic, file_id=file.file_id, reason=FOREIGN_ANSWER)
     return Outcome(FOREIGN_ANSWER, (event,), (Finish(file.file_id, file.revision, is_foreign=True),))
 

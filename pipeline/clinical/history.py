@@ -1,7 +1,8 @@
 """What do all answers about one patient say together?
 
 A month asked again replaces the older answer of that month, part by part: an answer that was not asked for treatments
-or electronic prescriptions says nothing against those of an older one. A checkup is replaced by the newest answer
+or electronic prescriptions says nothing against those of an older one, and one that was asked only for what is new
+since a day replaces nothing. A checkup is replaced by the newest answer
 that holds its day. Whatever the order the answers came in, the history is the same.
 """
 
@@ -63,14 +64,12 @@ class MedicationHistory:
 def medication_history(answers: Iterable[MedicationAnswer], since: date | None = None) -> MedicationHistory:
     """Join medication answers of one patient; with `since` only what is of that day or later."""
     found = sorted(answers, key=_age)
-    newest = {key: answer.file_id for answer in found for key in coverage(answer.record, answer.processed_at)}
+    newest = {key: at for at, one in enumerate(found) for key in coverage(one.record, one.processed_at)}
     drugs, treatments = [], []
-    for answer in found:
-        drugs += [
-            row for row in unmarked_rows(answer.record) if newest[_part_of(row), row.month or ""] == answer.file_id
-        ]
+    for at, one in enumerate(found):
+        drugs += [row for row in unmarked_rows(one.record) if at >= newest.get((_part_of(row), row.month or ""), at)]
         treatments += [
-            row for row in treatment_rows(answer.record) if newest[Part.TREATMENTS, row.month or ""] == answer.file_id
+            row for row in treatment_rows(one.record) if at >= newest.get((Part.TREATMENTS, row.month or ""), at)
         ]
     return MedicationHistory(
         marked(sorted((row for row in drugs if _is_since(row, since)), key=_drug_order)),
@@ -89,10 +88,15 @@ def checkup_history(answers: Iterable[CheckupAnswer], since: date | None = None)
 
 
 def coverage(record: MedicationRecord, processed_at: datetime | None) -> frozenset[tuple[Part, str]]:
-    """Say of which parts and months (YYYYMM) an answer speaks, also where it says that there is nothing."""
+    """Say of which parts and months (YYYYMM) an answer speaks, also where it says that there is nothing.
+
+    One that was asked for only what is new since a day (前回取得日) speaks of no month as a whole.
+    """
+    inquiry = record.header.inquiry
+    if inquiry is not None and (inquiry.last or "").strip():
+        return frozenset()
     told = {(_part_of(row), row.month or "") for row in unmarked_rows(record)}
     told |= {(Part.TREATMENTS, row.month or "") for row in treatment_rows(record)}
-    inquiry = record.header.inquiry
     parts = {Part.CLAIMS, *(part for part, _ in told)}
     if inquiry is not None and (inquiry.file_category or "").strip() in _WITH_TREATMENTS:
         parts.add(Part.TREATMENTS)

@@ -1,8 +1,8 @@
-"""Are the contents of these files too much to be read at once? Asked of the store before any is read."""
+"""Are the contents of these files too much to be read at once, and which of them are not? Asked before any is read."""
 
 from collections.abc import Collection
 
-from sqlalchemy import Column, Connection, func, select
+from sqlalchemy import Column, Connection, func, literal, select
 
 from pipeline import budget
 from pipeline.storage.schema import files
@@ -19,3 +19,10 @@ def check(connection: Connection, file_ids: Collection[str], *columns: Column[by
     sizes = [func.coalesce(func.length(column), 0) for column in columns]
     query = select(*sizes).where(files.c.file_id.in_(sorted(file_ids)))
     budget.check([sum(row) for row in connection.execute(query)])
+
+
+def fitting(connection: Connection, file_ids: Collection[str], *columns: Column[bytes]) -> list[str]:
+    """Name the first of these files, in the order of their ids, whose columns of `files` fit together; always one."""
+    size = sum((func.coalesce(func.length(column), 0) for column in columns), literal(0))
+    query = select(files.c.file_id, size).where(files.c.file_id.in_(sorted(file_ids))).order_by(files.c.file_id)
+    return list(budget.fitting((row[0], row[1]) for row in connection.execute(query)))

@@ -113,7 +113,10 @@ class Eraser:
         with self._ledger.reading() as db:
             looked_at = {label for (label,) in db.execute("SELECT label FROM folders")}
             (unsettled,) = db.execute("SELECT coalesce(sum(value), 0) FROM counts WHERE name = 'seen'").fetchone()
-        return not unsettled and looked_at.issuperset(folder.label for folder in self._folders.scanned)
+            # Below a share that is not mounted lies an empty folder, and this ledger never knew another.
+            (has_found,) = db.execute("SELECT EXISTS (SELECT 1 FROM copies)").fetchone()
+        is_whole = looked_at.issuperset(folder.label for folder in self._folders.scanned)
+        return is_whole and bool(has_found) and not unsettled
 
     def _disown(self, orders: Sequence[ErasureOrder], now: datetime) -> None:
         """Answer for copies of a ledger that was lost: gone, or known and in custody under another id by now."""

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from pipeline.keyring import KeyringError
 from producers.terminal.faults import Faults
 from producers.terminal.folders import Folders, ShareAwayError, ShareFolder
 from producers.terminal.handles import ObstacleError, Stamp, filesystem_type, open_regular, read_handle
@@ -48,13 +49,13 @@ class Orphans:
         self._next_at = 0.0
 
     def turn(self, keep_days: float) -> None:
-        """Look for them now and then; returns at once when it is not time.
+        """Look for them now and then; returns at once when it is not time, or when no clock can be believed.
 
         Raises:
             sqlite3.Error: tried again at the next turn.
         """
         now = self._clock.monotonic()
-        if now < self._next_at:
+        if now < self._next_at or not self._clock.is_reliable():
             return
         self._prune(keep_days)
         found = self._find()
@@ -89,10 +90,15 @@ class Orphans:
         try:
             stamp, content = read_handle(handle, MOST_BYTES)
             self._keep(name, content)
-        except (ObstacleError, OSError):
+        except (ObstacleError, OSError, KeyringError):
+            # Nothing to seal it with, or no room: it stays, for without its content it would be lost.
             os.close(handle)
             return False
-        return self._destroy(descriptor, Taken(Target(name, name, name, stamp, ""), handle))
+        try:
+            return self._destroy(descriptor, Taken(Target(name, name, name, stamp, ""), handle))
+        except OSError:
+            # The share went away meanwhile: the next look finds it, if it is still there.
+            return False
 
     def _destroy(self, folder: int, taken: Taken) -> bool:
         stamp: Stamp = taken.target.stamp
@@ -103,6 +109,9 @@ class Orphans:
         return is_gone
 
     def _keep(self, name: str, content: bytes) -> None:
+        if (self._kept / f"{name[1:]}.sealed").exists():
+            # Kept before an attempt that did not end: what lies there now may be half overwritten.
+            return
         self._kept.mkdir(mode=0o700, exist_ok=True)
         sealed = self._seals.seal_orphan(name, content, self._clock.now())
         part = self._kept / f"{name[1:]}.part"

@@ -42,6 +42,21 @@ def test_a_month_asked_again_replaces_the_older_answer_of_that_month_alone() -> 
     assert names(joined(medication_of("202603", "a"), older, again)) == ["newer", "a"]
 
 
+def test_an_answer_of_what_is_new_since_a_day_adds_to_the_month_and_replaces_nothing() -> None:
+    whole, again = medication_of("202604", "older"), medication_of("202604", "again")
+    assert sorted(map(str, names(joined(whole, since_day("newer"))))) == ["newer", "older"]
+    assert names(joined(whole, since_day(None))) == ["older"]
+    assert names(joined(whole, since_day("newer"), again)) == ["again"]
+
+
+def since_day(drug: str | None) -> MedicationRecord:
+    """An answer that was asked for what came after 20 April (前回取得日)."""
+    record = medication_of("202604", drug)
+    assert record.header.inquiry is not None
+    inquiry = record.header.inquiry.model_copy(update={"last": "20260420"})
+    return record.model_copy(update={"header": record.header.model_copy(update={"inquiry": inquiry})})
+
+
 def test_a_month_asked_again_that_now_holds_nothing_is_empty() -> None:
     assert names(joined(medication_of("202604", "older"), medication_of("202604", None))) == []
 

@@ -3,8 +3,11 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pipeline import edge_reports
+import pytest
+
+from pipeline import durations, edge_reports
 from pipeline.backlog import Backlog
+from pipeline.durations import Durations
 from pipeline.events import EdgeReported
 from pipeline.metrics import REGISTRY
 from tests.support.line import Line
@@ -32,6 +35,17 @@ def test_a_settled_file_is_observed_once(tmp_path: Path) -> None:
     with line.centre.store.reading() as connection:
         backlog.show(connection, line.now)
     assert value("onshi_erasure_seconds_count", clinic="c1") == before + 2
+
+
+def test_a_crowd_that_settles_at_once_is_observed_to_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durations, "MOST", 2)
+    line = Line(tmp_path / "line")
+    line.patients(row())
+    observer = Durations(line.now - timedelta(minutes=1))
+    for path in FACE[:3]:
+        line.capture(path)
+    with line.centre.store.reading() as connection:
+        assert [observer.observe(connection) for _ in range(3)] == [2, 1, 0]
 
 
 def test_what_a_chart_does_not_take_waits_and_is_over_when_it_does(tmp_path: Path) -> None:

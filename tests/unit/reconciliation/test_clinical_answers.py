@@ -8,6 +8,7 @@ from sqlalchemy import update
 from consumers.reconciliation import review
 from pipeline import clinical_rows
 from pipeline.clinical_rows import Clinical
+from pipeline.custody import FileOutcome
 from pipeline.events import RecordParsed
 from pipeline.oqs.history import HistoryHeader, Subject
 from pipeline.oqs.names import MessageKind
@@ -191,3 +192,27 @@ def test_a_later_reading_that_shows_no_answer_takes_it_out(desk: Desk, header: H
         connection.execute(update(files).values(revision=2, sealed_record=sealed))
     desk.handle(event.model_copy(update={"revision": 2}))
     assert entered(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "header"),
+    [
+        pytest.param(FileOutcome.DELIVERED, medication(identifier="a2").header, id="another person's, and delivered"),
+        pytest.param(FileOutcome.NOT_DUE, medication().header, id="no answer yet"),
+    ],
+)
+def test_a_later_reading_takes_an_answer_out_also_where_the_file_is_closed(
+    desk: Desk, outcome: FileOutcome, header: HistoryHeader
+) -> None:
+    desk.take_list(row())
+    desk.asked()
+    event = arrive(desk, correlation=BASE)
+    assert len(entered(desk)) == 1
+    again = record_json(MedicationRecord(schema_kind="medication", header=header)).encode()
+    public = desk.centre.keyring.epoch_key("c1", KeyClass.CLINICAL, NOW)
+    sealed = Sealer().seal(public, "c1", f"record:{event.file_id}", again)
+    with desk.centre.store.transaction() as connection:
+        connection.execute(update(files).values(revision=2, sealed_record=sealed, outcome=outcome.value))
+    desk.handle(event.model_copy(update={"revision": 2}))
+    assert entered(desk) == []
+    assert desk.stored(event)["outcome"] == outcome.value

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from consumers.reconciliation.patient_list import _swap, current_lists
 from consumers.reconciliation.rematch import FILES_AT_ONCE
 from consumers.reconciliation.review import Decision, confirm, reopen
+from pipeline import budget
 from pipeline.events import PatientsChanged, RecordReconciled
 from pipeline.oqs.eligibility import EligibilityResult, Header, Unit
 from pipeline.oqs.names import MessageKind
@@ -43,6 +44,16 @@ def test_a_file_with_many_results_is_decided_whole(desk: Desk) -> None:
     assert reconciled.revision == 1
     assert {(held["state"], held["verdicts"]) for held in desk.centre.rows(results)} == {("closed", "match")}
     assert desk.due() == []
+
+
+def test_files_that_waited_for_a_list_are_read_as_many_as_fit_into_memory(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "BYTES", 1)
+    for name in "abc":
+        desk.parsed(name, face(result()))
+    desk.take_list(row())
+    assert [len(desk.due()) for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_medical_aid_does_not_part_from_the_insurance_that_a_person_decided(desk: Desk) -> None:

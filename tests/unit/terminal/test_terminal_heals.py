@@ -1,7 +1,11 @@
 """What a terminal does again by itself: say its evidence, take up an erasure, find what a lost ledger left."""
 
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,11 +13,14 @@ from pipeline.cli import check
 from pipeline.clock import SystemClock
 from pipeline.contents import orphan_context
 from pipeline.events import ErasureFailed, EvidenceStored, FileErased, FileRefused, FileVanished, RequestPlaced
+from pipeline.keyring import KeyringError
 from pipeline.sealing import Opener
 from producers.terminal import orphans, spool_holdings
 from producers.terminal.erase import Eraser
 from producers.terminal.recovery import MOST_SECONDS, Recovery
+from producers.terminal.seals import Seals
 from producers.terminal.trust import EdgeClock
+from producers.terminal.wipe import Failure, Taken, Wiped, destroy
 from tests.support.eventually import eventually
 from tests.support.terminal import BenchMaker, TerminalBench, content
 
@@ -148,6 +155,28 @@ def test_a_copy_id_is_never_given_twice_and_old_copies_end_when_the_ledger_was_l
     assert [event.copy_id for event in terminal.wait_for(FileErased)] == [after.copy_id]
 
 
+def test_no_copy_of_a_lost_ledger_is_called_gone_while_the_share_is_not_mounted(bench: BenchMaker) -> None:
+    terminal = bench()
+    path = terminal.drop(1)
+    (before,) = terminal.captured()
+    terminal.store(before)
+    eventually(lambda: terminal.custody() == {"stored": 1})
+    lose_ledger(terminal)
+    share = path.parent.rename(path.parent.with_name("share"))
+    path.parent.mkdir()
+    terminal.start()
+    eventually(lambda: terminal.ledger.exists() and terminal.rows("SELECT 1 FROM sqlite_master WHERE name = 'folders'"))
+    eventually(lambda: terminal.rows("SELECT count(*) FROM folders") == [(2,)])
+    terminal.order(terminal.erasure(before))
+    assert [failed.reason for failed in terminal.wait_for(ErasureFailed)] == ["unknown"]
+    assert not terminal.of(FileVanished)
+    path.parent.rmdir()
+    share.rename(path.parent)
+    terminal.captured(2)
+    terminal.order(terminal.erasure(before))
+    assert [gone.copy_id for gone in terminal.wait_for(FileVanished)] == [before.copy_id]
+
+
 def test_an_unknown_copy_is_refused_where_no_ledger_was_lost(bench: BenchMaker) -> None:
     terminal = bench()
     terminal.drop(1)
@@ -187,3 +216,73 @@ def test_an_orphan_that_cannot_be_erased_is_shown(bench: BenchMaker, monkeypatch
     terminal.start()
     eventually(lambda: terminal.role and "orphan" in terminal.role.snapshot().faults)
     assert victim.read_bytes() == b"linked"
+
+
+@pytest.mark.parametrize("missing", ["key", "share"])
+def test_a_terminal_works_on_when_an_orphan_can_be_neither_kept_nor_erased(
+    bench: BenchMaker, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(orphans, "APART_SECONDS", 0.2)
+    if missing == "key":
+        monkeypatch.setattr(Seals, "seal_orphan", raising(KeyringError("no key of this month")))
+    else:
+        monkeypatch.setattr(orphans, "destroy", raising(OSError(errno.EHOSTDOWN, "away")))
+    terminal = bench(start=False)
+    orphan = terminal.terminal.face / ORPHAN
+    orphan.write_bytes(content(1))
+    terminal.start()
+    eventually(lambda: terminal.role and "orphan" in terminal.role.snapshot().faults)
+    terminal.drop(2)
+    assert terminal.captured()
+    assert orphan.read_bytes() == content(1)
+
+
+def test_an_orphan_that_was_half_overwritten_does_not_take_the_place_of_what_was_kept(
+    bench: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "APART_SECONDS", 0.2)
+    monkeypatch.setattr(orphans, "EVERY_SECONDS", 0.2)
+    tries: list[str] = []
+
+    def fail_once(folder: int, batch: Sequence[Taken], filesystem: str) -> Iterator[Wiped | Failure]:
+        tries.append(filesystem)
+        if len(tries) > 1:
+            yield from destroy(folder, batch, filesystem)
+            return
+        os.pwrite(batch[0].handle, b"\0" * 10, 0)
+        os.close(batch[0].handle)
+        yield Failure(batch[0].target, "io", is_stranded=True)
+
+    monkeypatch.setattr(orphans, "destroy", fail_once)
+    terminal = bench(start=False)
+    orphan = terminal.terminal.face / ORPHAN
+    orphan.write_bytes(content(1))
+    terminal.start()
+    eventually(lambda: not orphan.exists())
+    (kept,) = sealed(terminal)
+    assert Opener(terminal.keyring).open("c001", orphan_context(ORPHAN), kept.read_bytes()) == content(1)
+
+
+def test_no_orphan_is_touched_while_the_clock_cannot_be_believed(
+    bench: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "APART_SECONDS", 0.0)
+    believed: list[bool] = []
+    monkeypatch.setattr(EdgeClock, "is_reliable", lambda _: bool(believed))
+    terminal = bench(start=False)
+    orphan = terminal.terminal.face / ORPHAN
+    orphan.write_bytes(content(1))
+    terminal.start()
+    terminal.drop(2)
+    terminal.order(terminal.erasure(*terminal.captured()))
+    assert [failed.reason for failed in terminal.wait_for(ErasureFailed)] == ["clock"]
+    assert orphan.exists()
+    believed.append(True)
+    eventually(lambda: not orphan.exists())
+
+
+def raising(fault: Exception) -> Callable[..., Any]:
+    def fail(*_: object) -> None:
+        raise fault
+
+    return fail
