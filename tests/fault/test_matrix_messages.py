@@ -8,7 +8,6 @@ import pytest
 from pipeline.broker.port import Delivery, OutMessage, TopologyError
 from pipeline.broker.rabbitmq import RabbitBroker
 from pipeline.topology import (
-    CENTRE_ROLES,
     Binding,
     Edge,
     Exchange,
@@ -23,6 +22,7 @@ from pipeline.topology import (
 )
 from tests.support.eventually import eventually
 from tests.support.scenario import scenario
+from tests.support.site import ROLES_OF_A_CENTRE
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.takes(30), pytest.mark.timeout(600)]
 EAR = "test.ear"
@@ -40,8 +40,8 @@ def test_poison_in_every_queue_is_parked_and_no_neighbour_goes_with_it(tmp_path:
         run.arrive(20)
         run.taken(20)
         publisher = RabbitBroker(rabbit_url).publisher()
-        places = [*EDGES, *(name(role) for name in (work_queue, parked_queue) for role in CENTRE_ROLES)]
-        places += [retry_queue(role, Tier.SECONDS_10) for role in CENTRE_ROLES]
+        places = [*EDGES, *(name(role) for name in (work_queue, parked_queue) for role in ROLES_OF_A_CENTRE)]
+        places += [retry_queue(role, Tier.SECONDS_10) for role in ROLES_OF_A_CENTRE]
         for place in places:
             publisher.publish_confirmed(
                 [OutMessage("", place, m.message_id, m.body, m.headers, m.content_type) for m in POISON]
@@ -50,7 +50,7 @@ def test_poison_in_every_queue_is_parked_and_no_neighbour_goes_with_it(tmp_path:
         publisher.close()
         run.arrive(20)
         # Straight, by way of the retry tier, and by way of the parked queue: what has an id of its own once.
-        parked = {role.value: 7 for role in CENTRE_ROLES}
+        parked = {role.value: 7 for role in ROLES_OF_A_CENTRE}
         run.healed()
         eventually(lambda: run.made.ask("status")["parked"] == parked, 150, "the poison's parking")
         run.finish(parked=parked)
@@ -100,7 +100,7 @@ def test_every_event_again_twice_and_in_any_order_changes_nothing(tmp_path: Path
         publisher.close()
         run.faults = len(messages)
         run.healed()
-        queues = [*(work_queue(role) for role in CENTRE_ROLES), *EDGES]
+        queues = [*(work_queue(role) for role in ROLES_OF_A_CENTRE), *EDGES]
         eventually(lambda: not any(broker.depth(queue) for queue in queues), 150, "empty queues")
         run.finish()
         assert not any(broker.depth(queue) for queue in queues)
@@ -122,7 +122,7 @@ def broker_has(broker: RabbitBroker, queue: str) -> bool:
 def test_events_that_come_twice_and_shuffled_while_files_flow_have_one_effect(tmp_path: Path, rabbit_url: str) -> None:
     broker = RabbitBroker(rabbit_url)
     with scenario("redelivery under load", tmp_path, broker=rabbit_url) as run:
-        processes = {role: run.made.start(role.value) for role in (Role.TERMINAL, Role.CHART, *CENTRE_ROLES)}
+        processes = {role: run.made.start(role.value) for role in (Role.TERMINAL, Role.CHART, *ROLES_OF_A_CENTRE)}
         eventually(lambda: broker_has(broker, EDGES[-1]), 150, "the topology")
         hear_everything(broker)
         run.arrive(60)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.topology import CENTRE_ROLES, Role
+from pipeline.topology import Role
 from tests.support.eventually import eventually
 from tests.support.scenario import Scenario, scenario
+from tests.support.site import ROLES_OF_A_CENTRE
 
 pytestmark = [pytest.mark.timeout(600)]
 PAST_HEARTBEAT_SECONDS = 65
@@ -60,8 +61,8 @@ def test_two_instances_of_every_centre_role_do_everything_once(
     tmp_path: Path, rabbit_url: str, postgresql_url: str
 ) -> None:
     with scenario("two of every centre role", tmp_path, broker=rabbit_url, store=postgresql_url) as run:
-        first = [run.made.start(role.value) for role in CENTRE_ROLES]
-        second = [run.made.start(role.value) for role in CENTRE_ROLES]
+        first = [run.made.start(role.value) for role in ROLES_OF_A_CENTRE]
+        second = [run.made.start(role.value) for role in ROLES_OF_A_CENTRE]
         run.made.start("terminal")
         run.made.start("chart")
         run.arrive(120)

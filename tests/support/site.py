@@ -16,6 +16,7 @@ from typing import Any, Self
 from pipeline.cli.init import configuration, make
 from pipeline.clinic_settings import Clinic
 from pipeline.settings import Settings
+from pipeline.topology import CENTRE_ROLES, Role
 from tests.support.eventually import eventually
 
 SECOND_CLINIC = """
@@ -38,6 +39,10 @@ institution_codes = ["9919000029"]
   enabled = false
 
 """
+
+
+ROLES_OF_A_CENTRE = tuple(role for role in CENTRE_ROLES if role is not Role.PUBLICATION)
+"""What a centre without vendors runs."""
 
 
 class Site:
