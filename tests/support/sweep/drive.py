@@ -53,7 +53,7 @@ class Drive:
     def settle(self) -> None:
         """Do one round undisturbed: every role is up, and the sources of noise of a first start are over."""
         self._clinic.put()
-        self._clinic.wait_until_all_ended(self._end_seconds)
+        self._clinic.wait_until_all_ended(END_SECONDS)
 
     def count(self, role: str) -> Counts:
         """Count what a role calls during one round."""
