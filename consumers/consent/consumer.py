@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from consumers.consent import asking, bookings, ledger, requests
 from consumers.consent.asking import Wanted
 from consumers.consent.bookings import Evenings, PreparedBookings, TakeBookings
-from consumers.consent.exchange import Follow, Patience, follow
+from consumers.consent.exchange import Follow, Patience, follow, untaken
 from consumers.consent.facts import Facts, FileFacts, Gatherer
 from consumers.consent.fetching import fetcher
 from consumers.consent.fetching.fetcher import Fetched, Fetcher
@@ -109,7 +109,7 @@ class Consent(Consumer[Event | PreparedBookings, Facts]):
                     raise found
                 return _decide_file(prepared, found, facts, Patience.of(self._settings.centre), now)
             case RequestEvent():
-                return _decide_report(prepared, facts)
+                return _decide_report(prepared, facts, Patience.of(self._settings.centre), now)
             case PreparedBookings():
                 taken = TakeBookings(prepared, self._settings.retention.confirmation_months)
                 return Outcome("bookings", writes=(taken,))
@@ -137,7 +137,7 @@ class Consent(Consumer[Event | PreparedBookings, Facts]):
     def due(self, connection: Connection, now: datetime) -> Sequence[Outcome]:
         fetched = self._fetcher.due(connection, now)
         # What is asked anew under a newer grant must not leave at the same moment under the older one.
-        renewed = {change.request_id for outcome in fetched for change in _of(outcome.writes, Change)}
+        renewed = {replaced for outcome in fetched for one in _of(outcome.writes, Fetched) for replaced in one.replaced}
         ready, over = requests.to_place(connection, self._settings, now)
         orders = [self._order(place) for place in ready if place.request_id not in renewed]
         ended = requests.ended(connection, self._settings, now)
@@ -252,7 +252,7 @@ def _followed(found: FileFacts, heard: Heard, patience: Patience, now: datetime)
     return Follow(happening, None if happening is Happening.ANSWERED else found.layer.value)
 
 
-def _decide_report(event: RequestEvent, facts: Facts) -> Outcome:
+def _decide_report(event: RequestEvent, facts: Facts, patience: Patience, now: datetime) -> Outcome:
     change = _change(event)
     held = facts.requests.get((event.clinic, event.request_id))
     if held is None:
@@ -260,8 +260,11 @@ def _decide_report(event: RequestEvent, facts: Facts) -> Outcome:
     if change is None:
         return Outcome("lease_over")
     if after(RequestState(held), change.happening) is None:
-        return Outcome("ignored")
-    return Outcome(change.happening.value, writes=(change,))
+        # When it was placed is kept all the same.
+        return Outcome("ignored", writes=(change,) if change.placed_at else ())
+    over = facts.untaken.get((event.clinic, event.request_id))
+    anew = untaken(over.step, over.said, patience, now) if over and isinstance(event, RequestWithdrawn) else None
+    return Outcome(change.happening.value, writes=(change, anew) if anew else (change,))
 
 
 def _change(event: RequestEvent) -> Change | None:
@@ -273,9 +276,9 @@ def _change(event: RequestEvent) -> Change | None:
         case RequestRefused(reason="expired"):
             # Only the order was too old; another is made while the request is due.
             return None
-        case RequestRefused(reason=requests.CLOCK):
-            # It stays wanted: the clock may be set right while its window stands.
-            return Change(event.request_id, Happening.POSTPONED, requests.CLOCK)
+        case RequestRefused(reason=reason) if reason in requests.PASSING:
+            # It stays wanted: the clock may be set right, or the share come back, while its window stands.
+            return Change(event.request_id, Happening.POSTPONED, reason)
         case RequestRefused(reason="window"):
             return Change(event.request_id, Happening.WINDOW_CLOSED, event.reason)
         case RequestRefused():

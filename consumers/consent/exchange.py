@@ -101,11 +101,21 @@ def follow(step: Step, said: Said, patience: Patience, now: datetime) -> Follow 
     return None
 
 
+def untaken(step: Step, said: Said, patience: Patience, now: datetime) -> Wanted | None:
+    """Ask for the result anew when nobody took a download: nothing was asked, so nothing is asked twice."""
+    attempt, number = step.attempt + 1, step.detail.reception_number
+    not_before, until = now + patience.wait(attempt), step.begun_at + patience.limit
+    if not step.is_download or not number or not_before > until:
+        return None
+    return _download(step, said, number, attempt, not_before, until)
+
+
 def _received(step: Step, said: Said, patience: Patience, now: datetime) -> Follow | None:
     if not said.reception_number:
         return Follow(Happening.SERVICE_REFUSED, NO_RECEPTION_NUMBER) if said.layer is Layer.OK else None
+    not_before = now + patience.wait(1)
     try:
-        wanted = _download(step, said, said.reception_number, 1, now + patience.wait(1))
+        wanted = _download(step, said, said.reception_number, 1, not_before, now + patience.limit)
     except ValidationError:
         return Follow(Happening.SERVICE_REFUSED, NO_RECEPTION_NUMBER)
     return Follow(Happening.ANSWERED, wanted=wanted)
@@ -117,10 +127,13 @@ def _still_processing(step: Step, said: Said, patience: Patience, now: datetime)
     if not_before > step.begun_at + patience.limit:
         return Follow(Happening.TIME_OVER, STILL_PROCESSING)
     number = step.detail.reception_number or ""
-    return Follow(Happening.STILL_PROCESSING, STILL_PROCESSING, _download(step, said, number, attempt, not_before))
+    wanted = _download(step, said, number, attempt, not_before, step.begun_at + patience.limit)
+    return Follow(Happening.STILL_PROCESSING, STILL_PROCESSING, wanted)
 
 
-def _download(step: Step, said: Said, reception_number: str, attempt: int, not_before: datetime) -> Wanted:
+def _download(  # noqa: PLR0917 - of which exchange, and when
+    step: Step, said: Said, reception_number: str, attempt: int, not_before: datetime, until: datetime
+) -> Wanted:
     kind = MessageKind(step.kind)
     file = compose_download(kind, said.institution_code, reception_number, step.detail, step.digest)
     return Wanted(
@@ -134,4 +147,6 @@ def _download(step: Step, said: Said, reception_number: str, attempt: int, not_b
         attempt=attempt,
         asked_by=step.asked_by,
         not_before=not_before,
+        # A terminal that is switched off in the evening downloads in the morning: the service keeps the result.
+        wanted_until=until,
     )

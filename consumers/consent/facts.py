@@ -1,5 +1,6 @@
 """What does the store know of a batch: the files' records opened, and the requests concerned?"""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,12 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, or_, select, tuple_
 
 from consumers.consent.grants import Asked, asked
-from consumers.consent.hearing import Heard, Hearing
+from consumers.consent.hearing import Heard, Hearing, Untaken
 from consumers.consent.person_detail import PersonDetail, person_context
 from consumers.consent.withdrawals import Withdrawals, Withdrawn
 from pipeline.contents import record_context
 from pipeline.errors import PermanentError
-from pipeline.events import Event, RecordParsed, RequestEvent
+from pipeline.events import Event, RecordParsed, RequestEvent, RequestWithdrawn
 from pipeline.keyring import Keyring
 from pipeline.oqs.answers import Layer, layer_of
 from pipeline.oqs.codes import Consent as Flag
@@ -68,6 +69,8 @@ class Facts:
 
     files: dict[str, FileFacts | PermanentError]
     requests: dict[tuple[str, str], str]
+    untaken: dict[tuple[str, str], Untaken] = field(default_factory=dict)
+    """Downloads that nobody took, by clinic and id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,18 @@ class Gatherer:
         held = _requests(connection, batch, rows)
         known = _Known({(row.clinic, row.base_hash): row for row in held}, _patients(connection, rows), connection)
         found = {event.file_id: self._read(event, rows.get(event.file_id), known) for event in parsed}
-        return Facts(found, {(row.clinic, row.request_id): row.state for row in held})
+        states = {(row.clinic, row.request_id): row.state for row in held}
+        return Facts(found, states, dict(self._untaken(connection, batch, held)))
+
+    def _untaken(
+        self, connection: Connection, batch: Sequence[Event], held: Sequence[Row[Any]]
+    ) -> Iterator[tuple[tuple[str, str], Untaken]]:
+        over = {event.request_id for event in batch if isinstance(event, RequestWithdrawn)}
+        for row in held:
+            if row.request_id in over and row.phase == "02":
+                # One that cannot be read any more ends as any other does.
+                with contextlib.suppress(PermanentError, ValueError):
+                    yield (row.clinic, row.request_id), self._hearing.untaken(connection, row)
 
     def _read(self, event: RecordParsed, row: Row[Any] | None, known: _Known) -> FileFacts | PermanentError:
         try:

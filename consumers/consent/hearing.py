@@ -11,8 +11,8 @@ from consumers.consent.belonging import is_foreign
 from consumers.consent.exchange import Said, Step
 from pipeline.contents import request_context
 from pipeline.keyring import Keyring
-from pipeline.oqs.answers import Answer, answer_of, institution_code, reception_number
-from pipeline.oqs.names import MessageKind
+from pipeline.oqs.answers import Answer, Layer, answer_of, institution_code, reception_number
+from pipeline.oqs.names import MessageKind, Phase
 from pipeline.oqs.records import Record
 from pipeline.oqs.requests import read_request
 from pipeline.sealing import Opener
@@ -29,6 +29,14 @@ class Heard:
     is_foreign: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Untaken:
+    """A request that its terminal took back. `said`: nothing but what the request says itself."""
+
+    step: Step
+    said: Said = field(repr=False)
+
+
 class Hearing:
     """Opens requests with the keys of the centre."""
 
@@ -43,6 +51,23 @@ class Hearing:
             PermanentError: the request cannot be opened.
             ValueError: it is damaged.
         """
+        file, step = self._step(connection, row)
+        answer = answer_of(record)
+        code = institution_code(record) or (_own_code(step, file) if step.is_bulk else "")
+        said = Said(answer.layer, code, reception_number(record))
+        return Heard(step, answer, said, is_foreign(file, record))
+
+    def untaken(self, connection: Connection, row: Row[Any]) -> Untaken:
+        """Read the request of this row, which nobody took.
+
+        Raises:
+            PermanentError: the request cannot be opened.
+            ValueError: it is damaged.
+        """
+        file, step = self._step(connection, row)
+        return Untaken(step, Said(Layer.STILL_PROCESSING, _own_code(step, file), file.reception_number))
+
+    def _step(self, connection: Connection, row: Row[Any]) -> tuple[RequestFile, Step]:
         raw = self._opener.open(row.clinic, request_context(row.request_id), row.sealed_request)
         file = RequestFile.model_validate_json(raw)
         inquiry_id = row.inquiry_id or row.request_id
@@ -61,19 +86,13 @@ class Hearing:
             detail=file,
             digest=identity.mac("download", inquiry_id.encode(), str(following).encode()),
         )
-        answer = answer_of(record)
-        said = Said(answer.layer, _code(step, record, file), reception_number(record))
-        return Heard(step, answer, said, is_foreign(file, record))
+        return file, step
 
 
-def _code(step: Step, record: Record, file: RequestFile) -> str:
-    """Name the institution code that the exchange goes on under: the answer's, else that of our own request."""
-    told = institution_code(record)
-    if told or not step.is_bulk:
-        return told or ""
-    return read_request(
-        MessageKind(step.kind), file.content, "02" if step.is_download else "01"
-    ).header.institution_code
+def _own_code(step: Step, file: RequestFile) -> str:
+    """Name the institution code of our own request: under it an exchange goes on where no answer names one."""
+    phase: Phase = "02" if step.is_download else "01"
+    return read_request(MessageKind(step.kind), file.content, phase).header.institution_code
 
 
 def _begun(connection: Connection, row: Row[Any], inquiry_id: str) -> datetime:

@@ -33,6 +33,10 @@ FOREIGN_FOR: Final = timedelta(days=7)
 FOREIGN: Final = "foreign_answer"
 CLOCK: Final = "clock"
 """The terminal doubts its clock."""
+SHARE_AWAY: Final = "share_away"
+"""The terminal does not see its folders, perhaps because the computer they lie on is switched off."""
+PASSING: Final = (CLOCK, SHARE_AWAY)
+"""Why a terminal could not place a request now, and may later."""
 BY_STAFF: Final = "by_staff"
 PAUSE: Final = timedelta(minutes=15)
 """How long the rest of a run waits when one of it was not answered."""
@@ -93,7 +97,12 @@ def apply_changes(connection: Connection, changes: Sequence[Change], now: dateti
         if change.answer_file_id:
             values["answer_file_id"] = change.answer_file_id
         allowed = requests.c.state.in_(sorted(state.value for state in meets))
-        connection.execute(update(requests).where(requests.c.request_id == change.request_id, allowed).values(**values))
+        own = requests.c.request_id == change.request_id
+        connection.execute(update(requests).where(own, allowed).values(**values))
+        if change.placed_at is not None:
+            # Reports overtake one another: that it was asked, and when, is kept however it has ended meanwhile.
+            unknown = requests.c.placed_at.is_(None)
+            connection.execute(update(requests).where(own, unknown).values(placed_at=change.placed_at))
 
 
 def keep_words(connection: Connection, keyring: Keyring, told: Sequence[Told], now: datetime) -> None:
@@ -141,9 +150,9 @@ def ended(connection: Connection, settings: Settings, now: datetime) -> list[Out
         )
         .limit(MOST)
     )
-    # A terminal that doubted its clock to the end is the reason why nobody was asked.
+    # A terminal that doubted its clock, or saw no folders, to the end is the reason why nobody was asked.
     changes = [
-        Change(row.request_id, Happening.TIME_OVER, CLOCK if row.reason == CLOCK else "no_answer")
+        Change(row.request_id, Happening.TIME_OVER, row.reason if row.reason in PASSING else "no_answer")
         for row in _claim(connection, late)
     ]
     changes += [Change(row.request_id, Happening.FOREIGN, FOREIGN) for row in _claim(connection, foreign)]
@@ -194,7 +203,9 @@ def _has_its_turn(now: datetime, lease: timedelta) -> Any:
     went_unanswered = and_(
         requests.c.wanted_until.is_not(None),
         other.c.state.in_([RequestState.TIMED_OUT, RequestState.WITHDRAWN]),
+        # Not farther ahead than clocks drift: a clock that was ahead must not make it wait for longer than the pause.
         other.c.ended_at > now - PAUSE,
+        other.c.ended_at <= now + DRIFT_LIMIT,
     )
     is_ordered = and_(other.c.ordered_until > now, other.c.ordered_until <= now + lease + DRIFT_LIMIT)
     is_under_way = or_(

@@ -4,7 +4,7 @@ A patient of the chart is one or more insured persons to the service: those whos
 whom reconciliation has matched to it. For commands; the schedule reads grants by itself.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -32,20 +32,24 @@ _TREATMENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One insured person with the grants that stand now, by category; the newest of each."""
+    """One insured person with the grants that stand now, by source and category, the oldest first."""
 
     person: Person = field(repr=False)
-    permissions: Mapping[str, Permission]
+    permissions: dict[tuple[Source, str], Permission]
 
     def under(self, category: ConsentCategory, *also: ConsentCategory) -> Permission | None:
-        """Give the permission for a category if all of these stand; it ends with the first of them."""
-        held = [self.permissions.get(one.value) for one in (category, *also)]
-        first = held[0]
-        if first is None or None in held:
-            return None
-        limits = [one.until for one in held if one is not None and one.until is not None]
-        treatments = self.permissions[also[0].value].grant_id if also else None
-        return replace(first, until=min(limits, default=None), treatment_grant_id=treatments)
+        """Give the newest permission for a category beside which all of these stand; it ends with the first of them.
+
+        What was answered elsewhere, over a visit perhaps, permits nothing here: each source is for itself.
+        """
+        for source, name in reversed(self.permissions):
+            held = [self.permissions.get((source, one.value)) for one in (category, *also)]
+            if name == category.value and None not in held:
+                found = [one for one in held if one is not None]
+                limits = [one.until for one in found if one.until is not None]
+                treatments = found[1].grant_id if also else None
+                return replace(found[0], until=min(limits, default=None), treatment_grant_id=treatments)
+        return None
 
 
 def hashes_of(connection: Connection, keyring: Keyring, clinic: str, patient_id: str) -> set[str]:
@@ -69,15 +73,18 @@ def allowed(
         .order_by(grants.c.consented_at)
     )
     opener = Opener(keyring)
-    permissions: dict[str, dict[str, Permission]] = {}
+    permissions: dict[str, dict[tuple[Source, str], Permission]] = {}
     people: dict[str, Person] = {}
     for row in connection.execute(query):
         source, category = Source(row.source), ConsentCategory(row.category)
         grant = Grant(category, source, row.granted, row.consented_at, row.until, row.may_request, "")
         if row.sealed_person is None or not may_ask(grant, now):
             continue
-        permission = Permission(row.category, row.grant_id, row.until, _TREATMENT[source])
-        permissions.setdefault(row.person_hash, {})[row.category] = permission
         raw = opener.open(clinic, person_context(row.person_hash), row.sealed_person)
-        people[row.person_hash] = Person.model_validate(PersonDetail.model_validate_json(raw).model_dump())
+        detail = PersonDetail.model_validate_json(raw)
+        permission = Permission(
+            row.category, row.grant_id, row.until, _TREATMENT[source], institution_code=detail.institution_code
+        )
+        permissions.setdefault(row.person_hash, {})[source, row.category] = permission
+        people[row.person_hash] = Person.model_validate(detail.model_dump())
     return [Allowed(people[hashed], held) for hashed, held in sorted(permissions.items())]

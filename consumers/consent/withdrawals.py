@@ -55,11 +55,15 @@ class Withdrawals:
         flag = TreatmentFlag.of(told.treatment_flag)
         source = _SOURCES.get(flag, Source.VISIT) if flag else Source.VISIT
         hashed = self._of_request(clinic, request) if request is not None else None
-        if hashed:
+        if hashed and _has_answered(connection, clinic, source, hashed):
             return Withdrawn(source, hashed)
+        # The chart may write a person otherwise than the service, without branch number or kana: then it is another
+        # hash, and the consent that was withdrawn would stand on.
         found = self._of_insurance(connection, clinic, source, told)
+        if not found:
+            return Withdrawn(source, hashed)
         # Twins on one card would both fit: then a person must say whose it was.
-        return Withdrawn(source, found.pop()) if len(found) == 1 else Withdrawn(source, None, bool(found))
+        return Withdrawn(source, found.pop()) if len(found) == 1 else Withdrawn(source, None, is_ambiguous=True)
 
     def _of_request(self, clinic: str, request: Row[Any]) -> str | None:
         if request.person_hash:
@@ -91,6 +95,11 @@ class Withdrawals:
                 continue
             if _is_same(detail, told):
                 yield hashed
+
+
+def _has_answered(connection: Connection, clinic: str, source: Source, hashed: str) -> bool:
+    own = (standings.c.clinic == clinic) & (standings.c.person_hash == hashed) & (standings.c.source == source.value)
+    return connection.execute(select(standings.c.grant_id).where(own).limit(1)).first() is not None
 
 
 def _is_same(detail: PersonDetail, told: Withdrawal) -> bool:

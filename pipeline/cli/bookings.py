@@ -16,6 +16,7 @@ from pipeline.oqs.names import MessageKind
 from pipeline.oqs.times import JST
 from pipeline.settings import Settings
 from pipeline.storage.schema import files, results
+from pipeline.verdicts import Verdict, read_codes
 
 _LISTED: Final = {
     "clinic": "clinic",
@@ -111,7 +112,7 @@ def _confirmed(connection: Connection, clinic: str, first: date) -> frozenset[st
     following = (first + timedelta(days=31)).replace(day=1)
     start, end = (datetime(day.year, day.month, 1, tzinfo=JST).astimezone(UTC) for day in (first, following))
     query = (
-        select(results.c.patient_hash)
+        select(results.c.patient_hash, results.c.verdicts)
         .join(files, files.c.file_id == results.c.file_id)
         .where(
             results.c.clinic == clinic,
@@ -121,4 +122,6 @@ def _confirmed(connection: Connection, clinic: str, first: date) -> frozenset[st
             files.c.kind.not_in(_HISTORIES),
         )
     )
-    return frozenset(connection.scalars(query.distinct()))
+    found = connection.execute(query.distinct())
+    # What the service could not say confirms nothing, though it is known for whom it was asked.
+    return frozenset(row.patient_hash for row in found if Verdict.SERVICE_ERROR not in read_codes(row.verdicts))

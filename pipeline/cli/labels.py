@@ -40,6 +40,7 @@ REASONS: Final[Mapping[str, str]] = {
     "consent_replaced": "同意が取り消されました",
     "window": "閲覧期限を過ぎました",
     "clock": "時刻が正しくありません",
+    "share_away": "端末の共有フォルダが見つかりません",
     "folder": "req フォルダに書き込めません",
     "answer_exists": "同じ名前の回答が既にあります",
     "name_taken": "同じ名前の要求が既にあります",

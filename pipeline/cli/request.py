@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from consumers.consent import asking, inquiries, standing
 from consumers.consent.asking import Wanted
 from consumers.consent.inquiries import Person
+from consumers.consent.references.owners import places_of_others
 from consumers.reconciliation import lookup
 from pipeline.cli import labels
 from pipeline.cli.desk import Desk
@@ -201,6 +202,10 @@ def _reference(work: Asking) -> list[Wanted]:
     people = [person for person in _people(work, work.today) if _has_key(person)]
     if not people:
         raise WrongUseError("none of them has an insurance with a branch number (枝番)")
+    if shared := places_of_others(work.connection, work.desk.keyring, work.clinic.id, people):
+        # A person decides whose number it shall be, patient by patient.
+        told = f"{len(shared)} have an insurance of another chart (see: onshi reference-numbers register --patient)"
+        raise NotAllowedError("other_patient", told)
     own = (work.clinic, work.desk.keyring, people, work.staff.id, work.desk.now)
     return inquiries.registration(*own, bulk=work.arguments.bulk or None, terminal=work.arguments.terminal)
 

@@ -40,8 +40,10 @@ from producers.terminal.wipe import (
 WINDOW_MARGIN = timedelta(seconds=60)
 """How long before a consent's limit nothing is asked any more (design section 9)."""
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_PASSING = frozenset({"clock", "expired"})
-"""Refusals that may be over when the request is ordered again: the clock was set right, the new order is fresh."""
+_PASSING = frozenset({"clock", "expired", "share_away"})
+"""Refusals that may be over when the request is ordered again: the clock was set right, the new order is fresh, the
+folders are there again. Nothing was written.
+"""
 _log = logging.getLogger("onshi.terminal")
 
 
@@ -107,9 +109,14 @@ class Requests:
             return
         with self._ledger.reading() as db:
             held = _select(db, "request_id = ?", (order.request_id,))
-        if held and not self._is_to_be_placed_anew(held[0]):
-            self._answer_again(held[0].request_id, envelope, now)
-            return
+        if held:
+            is_anew = self._is_to_be_placed_anew(held[0])
+            if is_anew is None:
+                _log.warning("request left undecided", extra={"request_id": order.request_id})
+                return
+            if not is_anew:
+                self._answer_again(held[0].request_id, envelope, now)
+                return
         try:
             self._place(envelope, order, now)
         except RefusedError as refused:
@@ -126,8 +133,14 @@ class Requests:
         self._check_times(order, now)
         try:
             self._check_names(name, inside.name)
-            self._write(envelope, order, name, inside)
         except (ShareAwayError, OSError):
+            raise RefusedError("share_away") from None
+        try:
+            self._write(envelope, order, name, inside)
+        except ShareAwayError:
+            raise RefusedError("share_away") from None
+        except OSError:
+            # How far it came cannot be told for certain, so it is not tried again.
             raise RefusedError("folder") from None
 
     def _check_times(self, order: RequestPlace, now: datetime) -> None:
@@ -201,27 +214,32 @@ class Requests:
             evidence.add(db, [(event, envelope)], now)
         _log.warning("request refused", extra={"request_id": order.request_id, "reason": reason})
 
-    def _is_to_be_placed_anew(self, row: Row) -> bool:
+    def _is_to_be_placed_anew(self, row: Row) -> bool | None:
         """Say whether it was never placed and may be now: a crash before the rename, or a refusal that has passed.
 
-        A rename that happened is completed here.
+        A rename that happened is completed here. None: it cannot be seen now whether it happened, and the order comes
+        again; placing it would perhaps ask twice.
         """
         if row.state is State.REFUSED:
             return row.reason in _PASSING
-        return row.state is State.PLACING and not self._complete(row)
+        if row.state is not State.PLACING:
+            return False
+        was_placed = self._complete(row)
+        return None if was_placed is None else not was_placed
 
-    def _complete(self, row: Row) -> bool:
+    def _complete(self, row: Row) -> bool | None:
+        """Say whether the rename happened, and settle it; none while the folder cannot be looked into."""
         try:
             folder = self._folders.req.descriptor()
             look(folder, row.temporary)
         except ObstacleError as met:
             if met.reason != "gone":
-                return False
+                return None
             # Its temporary name is gone, so it was renamed; perhaps the service has taken it since.
             self._settle_placed(row.request_id, None)
             return True
-        except ShareAwayError:
-            return False
+        except (ShareAwayError, OSError):
+            return None
         _remove(folder, row.temporary)
         with self._ledger.transaction() as db:
             db.execute("DELETE FROM requests WHERE request_id = ?", (row.request_id,))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, and_, update
+from sqlalchemy import Connection, and_, or_, select, update
 
 from consumers.consent import asking
 from consumers.consent.asking import RequestFile, Wanted
@@ -20,8 +20,8 @@ from consumers.consent.fetching import facts
 from consumers.consent.fetching.facts import Due
 from consumers.consent.fetching.plan import Item, Plan, Result, plan
 from consumers.consent.person_detail import PersonDetail, person_context
-from consumers.consent.request_state import Happening
-from consumers.consent.requests import Change
+from consumers.consent.request_state import Happening, RequestState
+from consumers.consent.requests import Change, apply_changes
 from pipeline.contents import result_context
 from pipeline.errors import PermanentError
 from pipeline.events import derive_id
@@ -37,10 +37,12 @@ from pipeline.results import ResultDetail
 from pipeline.sealing import Opener
 from pipeline.settings import Settings
 from pipeline.storage.engine import insert_new
-from pipeline.storage.schema import fetch_runs, standings
+from pipeline.storage.schema import fetch_runs, requests, standings
 
 RENEWED: Final = "consent_renewed"
 """A waiting request whose grant was replaced by a newer one, under which it is asked instead."""
+OPEN_ENDED_FOR: Final = timedelta(days=1)
+"""How long a request under a grant without a limit may wait for its turn; months are asked one after the other."""
 _WITHOUT_HISTORY: Final = (CardClassification.MEDICAL_AID, CardClassification.SELF_DEFENSE)
 _AID_HEAD: Final = "12"
 
@@ -53,6 +55,8 @@ class Fetched:
     result: Result
     again_at: datetime | None = None
     wanted: tuple[Wanted, ...] = ()
+    replaced: tuple[str, ...] = ()
+    """Ids of the waiting requests in whose place these are asked."""
 
 
 class Fetcher:
@@ -84,8 +88,8 @@ class Fetcher:
             except (PermanentError, ValueError):
                 # The file may say of a person what no request can; it is seen in `onshi consents missed`.
                 result = Result.UNWRITABLE
-        replaced = (Change(one, Happening.WINDOW_CLOSED, RENEWED) for one in (planned.replaced if wanted else ()))
-        return Outcome(result.value, writes=(Fetched(found, result, planned.again_at, wanted), *replaced))
+        replaced = planned.replaced if wanted else ()
+        return Outcome(result.value, writes=(Fetched(found, result, planned.again_at, wanted, replaced),))
 
     def _wanted(self, found: Due, planned: Plan, now: datetime) -> Iterator[Wanted]:
         detail = self._person(found)
@@ -115,7 +119,7 @@ class Fetcher:
                 ),
                 treatment_grant_id=second.grant_id if second else None,
                 file_category=item.file_category,
-                wanted_until=min(limits, default=None),
+                wanted_until=min(limits, default=now + OPEN_ENDED_FOR),
             )
 
     def _person(self, found: Due) -> PersonDetail:
@@ -183,8 +187,15 @@ def _request(detail: PersonDetail, item: Item, institution_code: str, identifier
 def write(
     connection: Connection, keyring: Keyring, fetched: Sequence[Fetched], timeout: timedelta, now: datetime
 ) -> None:
-    """Write the requests, what was made of each grant, and when it is looked at again."""
-    for one in fetched:
+    """Write the requests, what was made of each grant, and when it is looked at again.
+
+    Where another instance has meanwhile ordered what was to be replaced nothing is written: the grant is looked at
+    again, and sees that it is on its way.
+    """
+    done = [one for one in fetched if _are_waiting(connection, one.replaced, now)]
+    replaced = [Change(each, Happening.WINDOW_CLOSED, RENEWED) for one in done for each in one.replaced]
+    apply_changes(connection, replaced, now)
+    for one in done:
         for wanted in one.wanted:
             asking.add(connection, keyring, wanted, timeout, now)
         found = one.due
@@ -198,8 +209,19 @@ def write(
         connection.execute(update(standings).where(same).values(fetch_at=one.again_at))
     rows = [
         {"grant_id": one.due.standing.grant_id, "result": one.result.value, "clinic": one.due.clinic, "at": now}
-        for one in fetched
+        for one in done
         # What is stored already needs no word: a repeat of the same file comes to this.
         if one.result is not Result.STORED
     ]
     insert_new(connection, fetch_runs, rows)
+
+
+def _are_waiting(connection: Connection, request_ids: Sequence[str], now: datetime) -> bool:
+    """Say whether all of these still wait without an order, and let none be ordered in this transaction."""
+    if not request_ids:
+        return True
+    own = requests.c.request_id.in_(sorted(request_ids))
+    unordered = or_(requests.c.ordered_until.is_(None), requests.c.ordered_until <= now)
+    query = select(requests.c.request_id).where(own, requests.c.state == RequestState.WANTED.value, unordered)
+    found = connection.execute(query.order_by(requests.c.request_id).with_for_update()).all()
+    return len(found) == len(set(request_ids))

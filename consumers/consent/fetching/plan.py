@@ -213,7 +213,8 @@ def _look(
                 return _Verdict(is_missing=False)
             replaced.append(one.request_id)
         elif one.state is RequestState.ANSWERED:
-            if is_ours or _is_for_good(one) or now - one.wanted_at < every:
+            # It may have waited long for its turn: what counts is when the service was asked.
+            if is_ours or _is_for_good(one) or now - (one.placed_at or one.wanted_at) < every:
                 return _Verdict(is_missing=False)
         elif is_ours and one.file_category == item.file_category:
             return _Verdict(is_missing=False)
@@ -223,6 +224,9 @@ def _look(
 
 
 def _covers(one: Past, item: Item) -> bool:
+    if one.is_by_hand and one.period is None and item.kind is MessageKind.MEDICATION:
+        # Months that somebody chose, perhaps fewer than are wanted here.
+        return False
     included = (item.file_category, _INCLUDED_IN.get(item.file_category))
     categories = included if item.kind is MessageKind.MEDICATION else (item.file_category,)
     return one.period == item.period and one.file_category in categories

@@ -4,14 +4,14 @@ The grant's limit goes with the request and is checked again when its file is wr
 3.4.1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from typing import Final
 
 from consumers.consent.asking import Wanted
 from consumers.consent.composing import compose
-from consumers.consent.inquiries.person import Person, about, institution_code
+from consumers.consent.inquiries.person import Person, about
 from pipeline.clinic_settings import Clinic
 from pipeline.keyring import Keyring
 from pipeline.oqs.names import MessageKind
@@ -36,6 +36,8 @@ class Permission:
     treatment_flag: str = OUTPATIENT
     treatment_grant_id: str | None = None
     """The second grant (診療情報), where treatments are asked for as well."""
+    institution_code: str | None = field(default=None, repr=False)
+    """To which the consent was given; a clinic may have several codes, or have had another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def medication(
     """Ask for the medication of one person. `Wanted.period` is the month, where it is one month."""
     make = partial(
         medication_request,
-        institution_code(clinic, now),
+        _code(clinic, permission, now),
         person,
         period,
         treatment_flag=permission.treatment_flag,
@@ -128,6 +130,7 @@ def medication(
             file,
             terminal=terminal,
             period=format_month(period.first) if is_month else None,
+            file_category=_MEDICATION_CATEGORY[pdf, treatments],
             **_under(permission),
         )
     ]
@@ -146,10 +149,16 @@ def checkup(
 ) -> list[Wanted]:
     """Ask for the checkups of one person."""
     flag = permission.treatment_flag
-    make = partial(checkup_request, institution_code(clinic, now), person, treatment_flag=flag, pdf=pdf)
+    make = partial(checkup_request, _code(clinic, permission, now), person, treatment_flag=flag, pdf=pdf)
     file = compose(make, **person.detail)
     kind = MessageKind.CHECKUP
-    return [about(clinic, keyring, person, asked_by, kind, file, terminal=terminal, **_under(permission))]
+    more = {"file_category": "1" if pdf else "2", **_under(permission)}
+    return [about(clinic, keyring, person, asked_by, kind, file, terminal=terminal, **more)]
+
+
+def _code(clinic: Clinic, permission: Permission, now: datetime) -> str:
+    """Name the institution code (医療機関コード) a request under this grant carries now."""
+    return clinic.code_on(now.astimezone(JST).date(), permission.institution_code)
 
 
 def _under(permission: Permission) -> dict[str, object]:

@@ -17,7 +17,7 @@ from consumers.consent.asking import Wanted
 from consumers.consent.composing import compose
 from consumers.consent.references.ledger import same_key
 from consumers.consent.references.rows import Key, Reference, ReferenceDetail, entry_of, key_of
-from consumers.consent.references.state import ReferenceState
+from consumers.consent.references.state import Reason, ReferenceState
 from pipeline.clinic_settings import Clinic
 from pipeline.errors import PermanentError
 from pipeline.events import derive_id
@@ -67,16 +67,35 @@ def writes(connection: Connection, opener: Opener, clinic: Clinic, now: datetime
     query = query.order_by(_NUMBERS.wanted_at, _NUMBERS.patient_hash, _NUMBERS.insurance_hash).limit(MAX_REGISTRATIONS)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
     code = clinic.code_on(now.astimezone(JST).date())
+    others = _taken(connection, clinic.id)
     good: list[_Good] = []
     refused: list[object] = []
     for row in rows:
         found = _open(opener, row)
         entry = UNREADABLE if found is None else entry_of(found.detail)
+        if row.asked_by == Role.CONSENT.value and others.get(row.insurance_hash, set()) - {row.patient_hash}:
+            # While it waited, the service showed another chart's number here; only a person registers over that.
+            entry = Reason.OTHER_PATIENT
         if found is None or not isinstance(entry, RegistrationEntry):
             refused.append(Refuse(key_of(row), str(entry)))
         else:
             good.append(_Good(found, entry, row.asked_by))
     return [*refused, *_requests(clinic, good, code)]
+
+
+def _taken(connection: Connection, clinic: str) -> dict[str, set[str]]:
+    """Name the patients whose number an insurance holds, of all that is registered."""
+    stands = _NUMBERS.state.in_([ReferenceState.REGISTERED.value, ReferenceState.VERIFIED.value])
+    waiting = select(_NUMBERS.insurance_hash).where(
+        _NUMBERS.clinic == clinic, _NUMBERS.state == ReferenceState.WANTED.value
+    )
+    query = select(_NUMBERS.insurance_hash, _NUMBERS.patient_hash).where(
+        _NUMBERS.clinic == clinic, stands, _NUMBERS.insurance_hash.in_(waiting)
+    )
+    owners: dict[str, set[str]] = {}
+    for row in connection.execute(query):
+        owners.setdefault(row.insurance_hash, set()).add(row.patient_hash)
+    return owners
 
 
 @dataclass(frozen=True, slots=True)

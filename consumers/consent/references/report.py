@@ -22,6 +22,7 @@ from pipeline.sealing import IdentityKey, Opener
 from pipeline.storage.schema import reference_numbers
 
 _STANDS = frozenset({ReferenceState.REGISTERED, ReferenceState.VERIFIED})
+_TAKEN = _STANDS | {ReferenceState.WANTED, ReferenceState.ASKED}
 
 
 class Finding(StrEnum):
@@ -34,7 +35,7 @@ class Finding(StrEnum):
     """The number is of nobody on the current list."""
     REFUSED = "refused"
     AMBIGUOUS = "ambiguous"
-    """Two charts have this insurance; nothing is registered by itself."""
+    """Two charts have this insurance, or another's number holds it; nothing is registered by itself."""
     CHANGED = "changed"
     """The patient has a number for another insurance than the chart's."""
     MISSING = "missing"
@@ -170,7 +171,7 @@ def _shared(stored: Sequence[Stored]) -> Iterator[Line]:
 def _of_chart(book: Book) -> Iterator[Line]:
     known = book.by_key
     having = {one.reference.detail.patient_id for one in book.stored if one.state in _STANDS}
-    doubled = _doubled(book.charted)
+    doubled = _doubled(book)
     for own in book.charted:
         if own.key in known:
             continue
@@ -185,9 +186,11 @@ def _of_chart(book: Book) -> Iterator[Line]:
             yield Line(Finding.MISSING, own)
 
 
-def _doubled(charted: Iterable[Reference]) -> frozenset[str]:
+def _doubled(book: Book) -> frozenset[str]:
+    """Name the insurances of two patients: of two charts, or of one whose number it holds and of another chart."""
     owners: dict[str, set[str]] = {}
-    for own in charted:
+    held = [one.reference for one in book.stored if one.state in _TAKEN]
+    for own in (*book.charted, *held):
         owners.setdefault(own.key.insurance_hash, set()).add(own.key.patient_hash)
     return frozenset(insured for insured, patients in owners.items() if len(patients) > 1)
 
@@ -204,7 +207,7 @@ def of_findings(book: Book, *wanted: Finding) -> list[Reference]:
 def of_everybody(book: Book) -> list[Reference]:
     """Choose every number again, under a new institution code; never over one that is wrong, nor for two charts."""
     wrong = {one.reference.key for one in book.stored if one.state is ReferenceState.WRONG}
-    doubled = _doubled(book.charted)
+    doubled = _doubled(book)
     return [
         own
         for own in book.charted

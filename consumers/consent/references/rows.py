@@ -14,6 +14,7 @@ from pipeline.hidden import Hidden
 from pipeline.oqs.requests import RegistrationEntry
 from pipeline.persons import patient_hash
 from pipeline.sealing import IdentityKey
+from pipeline.topology import Role
 
 _NUMBER: Final = re.compile("[!-~]{1,50}")
 _LATE_ELDERLY: Final = "39"
@@ -58,7 +59,8 @@ def key_of(row: Row[Any]) -> Key:
 
 
 def held_of(row: Row[Any]) -> Held:
-    return Held(ReferenceState(row.state), row.seen_at, row.registered_at)
+    is_by_hand = row.asked_by != Role.CONSENT.value
+    return Held(ReferenceState(row.state), row.seen_at, row.registered_at, is_by_hand=is_by_hand)
 
 
 def insurance_hash(

@@ -61,6 +61,8 @@ class Held:
     state: ReferenceState
     seen_at: datetime | None = None
     registered_at: datetime | None = None
+    is_by_hand: bool = False
+    """A person wanted it, perhaps over another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,11 @@ def judge(seen: Seen, held: Held | None, code: str, *, automatic: bool) -> Judge
     if seen.code != code or (held is not None and _is_stale(seen, held)):
         return None
     if seen.is_conflict or (seen.carried and seen.carried != seen.own):
-        # While a registration is under way the old number may still come back.
+        # While a registration is under way the old number may still come back. One that waits only because a number
+        # was missing is none: meanwhile somebody else has registered one, and only a person registers over it.
         is_under_way = held is not None and held.state in _UNDER_WAY
+        if held is not None and held.state is ReferenceState.WANTED and not held.is_by_hand:
+            is_under_way = False
         return None if is_under_way else Judgement(ReferenceState.WRONG, Reason.OTHER_NUMBER)
     if seen.carried:
         return Judgement(ReferenceState.VERIFIED)

@@ -123,6 +123,18 @@ def test_what_is_missing_is_wanted_but_nothing_for_two_charts_of_one_card(charte
     assert accesses(charted) == ["reference-numbers.register"]
 
 
+@pytest.mark.parametrize("which", ["--all-missing", "--changed", "--all"])
+def test_nothing_is_registered_in_bulk_over_the_number_of_a_chart_that_writes_the_insurance_otherwise(
+    charted: Office, which: str
+) -> None:
+    stands(charted, detail_of(patient("2", number="1")), ReferenceState.VERIFIED)
+    charted.ask("reference-numbers", "register", which)
+    wanted = {row.patient_hash for row in rows(charted) if row.state == "wanted"}
+    assert patient_hash(charted.keyring.identity(CLINIC), "1") not in wanted
+    code, said = charted.say("request", "reference", "1")
+    assert (code, "other_patient" in said) == (1, True)
+
+
 def test_all_is_every_number_but_a_wrong_one_which_is_named_to_be_registered_over(charted: Office) -> None:
     stands(charted, detail_of(CHART[0]).model_copy(update={"carried": "x"}), ReferenceState.WRONG)
     stands(charted, detail_of(CHART[1]), ReferenceState.VERIFIED)
@@ -183,7 +195,7 @@ def test_bookings_are_listed_from_today_on(booked: Office) -> None:
 def test_whoever_was_booked_this_month_without_a_result_is_named(booked: Office) -> None:
     identity = booked.keyring.identity(CLINIC)
 
-    def confirmed(chart: str, kind: str, at: datetime) -> None:
+    def confirmed(chart: str, kind: str, at: datetime, verdicts: str = "match") -> None:
         name = f"{chart}{kind}"
         with booked.store.transaction() as connection:
             connection.execute(delete(files).where(files.c.file_id == name))
@@ -195,7 +207,7 @@ def test_whoever_was_booked_this_month_without_a_result_is_named(booked: Office)
             )  # fmt: skip
             connection.execute(
                 results.insert().values(
-                    file_id=name, result=0, clinic=CLINIC, revision=1, state="closed", verdicts="match",
+                    file_id=name, result=0, clinic=CLINIC, revision=1, state="closed", verdicts=verdicts,
                     needs_review=False, sealed_result=b"", patient_hash=patient_hash(identity, chart),
                     processed_at=at, decided_at=at,
                 )
@@ -204,6 +216,7 @@ def test_whoever_was_booked_this_month_without_a_result_is_named(booked: Office)
     confirmed("1", "face", NOW)
     confirmed("2", "YZKsiquc", NOW)
     confirmed("2", "face", NOW - timedelta(days=40))
+    confirmed("2", "OQSsiquc", NOW, "service_error")
     assert [row["patient_id"] for row in booked.ask("bookings", "unconfirmed")] == ["2"]
     assert booked.ask("bookings", "unconfirmed", "--month", "2024-01") == []
 

@@ -192,7 +192,14 @@ def test_placed_request_gives_the_terminal_a_lease_to_report(centre: Centre) -> 
 
 
 @pytest.mark.parametrize(
-    ("reason", "state"), [("window", "expired"), ("folder", "refused"), ("clock", "wanted"), ("expired", "wanted")]
+    ("reason", "state"),
+    [
+        ("window", "expired"),
+        ("folder", "refused"),
+        ("clock", "wanted"),
+        ("share_away", "wanted"),
+        ("expired", "wanted"),
+    ],
 )
 def test_refusal_of_the_terminal(centre: Centre, reason: str, state: str) -> None:
     request_id = _want(centre)

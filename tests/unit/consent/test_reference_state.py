@@ -52,6 +52,11 @@ def test_the_old_number_may_still_come_back_while_a_registration_is_under_way() 
     assert state(seen("777"), Held(S.ASKED, AT - HOUR)) is None
 
 
+def test_a_number_that_waits_by_itself_is_not_registered_over_one_that_came_back_meanwhile() -> None:
+    assert state(seen("777"), Held(S.WANTED, AT - HOUR)) is S.WRONG
+    assert state(seen("777"), Held(S.WANTED, AT - HOUR, is_by_hand=True)) is None
+
+
 def test_an_older_result_changes_nothing() -> None:
     assert state(seen("777"), Held(S.VERIFIED, AT)) is None
     assert state(seen("777"), Held(S.VERIFIED, AT + HOUR)) is None

@@ -49,7 +49,7 @@ def _past(state: RequestState, period: str | None = "202604", **changes: Any) ->
         "file_category": "2",
         "period": period,
         "wanted_at": NOW - 7 * HOUR,
-        "placed_at": NOW - 7 * HOUR,
+        "placed_at": changes.get("wanted_at", NOW - 7 * HOUR),
     }
     return Past(**(made | changes))
 
@@ -211,6 +211,18 @@ def test_waiting_request_with_treatments_gives_way_when_these_are_refused() -> N
 def test_checkup_is_asked_once_a_day(hours: int, *, is_asked: bool) -> None:
     past = _past(RequestState.ANSWERED, None, wanted_at=NOW - hours * HOUR)
     assert bool(_plan(CHECKUP, past=(past,)).items) is is_asked
+
+
+def test_what_waited_long_for_its_turn_is_not_asked_again_before_its_time() -> None:
+    answered = {"wanted_at": NOW - 7 * HOUR, "placed_at": NOW - 5 * HOUR}
+    past = tuple(_past(RequestState.ANSWERED, month, **answered) for month in ("202604", "202603", "202602"))
+    assert _plan(past=past).items == ()
+    assert len(_plan(past=past, now=NOW + HOUR).items) == 1
+
+
+def test_months_that_an_operator_chose_do_not_stand_for_the_whole_range() -> None:
+    chosen = _past(RequestState.ANSWERED, None, file_category="1", wanted_at=NOW - HOUR, is_by_hand=True)
+    assert _asked(_plan(past=(chosen,), medication=["pdf"])) == [("1", None)]
 
 
 def test_item_of_a_checkup_never_needs_treatments() -> None:

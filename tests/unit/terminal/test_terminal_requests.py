@@ -1,11 +1,16 @@
 """When a request file is placed, and that it is placed once."""
 
+import contextlib
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.events import RequestPlaced, RequestRefused, RequestWithdrawn
+from producers.terminal import requests
+from producers.terminal.handles import Stamp
+from producers.terminal.requests import RefusedError, Requests
 from tests.support.eventually import eventually
 from tests.support.terminal import BenchMaker, SteppingClock, content
 
@@ -132,4 +137,69 @@ def test_a_crash_between_rename_and_ledger_places_no_second_file(bench: BenchMak
     (terminal.terminal.req / NAME).unlink()
     terminal.start()
     terminal.wait_for(RequestPlaced, 2)
+    assert not list(terminal.terminal.req.iterdir())
+
+
+def test_a_crash_of_which_it_cannot_be_seen_how_far_it_came_places_no_second_file(bench: BenchMaker) -> None:
+    terminal = bench()
+    terminal.order(terminal.request(FREE, request_id="r1"))
+    terminal.wait_for(RequestPlaced)
+    terminal.stop()
+    terminal.write("UPDATE requests SET state = 'placing', placed_at = NULL")
+    req = terminal.terminal.req
+    (req / NAME).unlink()
+    away = req.with_name("away")
+    req.rename(away)
+    terminal.start()
+    terminal.order(terminal.request(FREE, request_id="r1"), terminal.request("000000000000", request_id="r2"))
+    assert terminal.wait_for(RequestRefused)[0].request_id == "r2"
+    assert terminal.rows("SELECT state FROM requests WHERE request_id = 'r1'") == [("placing",)]
+    away.rename(req)
+    terminal.order(terminal.request(FREE, request_id="r1"))
+    terminal.wait_for(RequestPlaced, 2)
+    assert not list(req.iterdir())
+    assert [refused.request_id for refused in terminal.of(RequestRefused)] == ["r2"]
+
+
+def test_a_request_is_placed_when_the_folders_that_were_away_are_there_again(bench: BenchMaker) -> None:
+    terminal = bench()
+    req = terminal.terminal.req
+    away = req.with_name("away")
+    req.rename(away)
+    terminal.order(terminal.request(FREE, request_id="r1"))
+    assert terminal.wait_for(RequestRefused)[0].reason == "share_away"
+    away.rename(req)
+    terminal.order(terminal.request(FREE, request_id="r1"))
+    terminal.wait_for(RequestPlaced)
+    assert [path.name for path in req.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("before", "may_go"), [(timedelta(seconds=60, microseconds=1), True), (timedelta(seconds=60), False)]
+)
+def test_a_minute_before_the_limit_is_too_late_to_the_microsecond(
+    bench: BenchMaker, before: timedelta, *, may_go: bool
+) -> None:
+    at = now()
+    order = bench().request(FREE, window_until=at + before)
+    placing = object.__new__(Requests)
+    placing._clock = SimpleNamespace(is_reliable=lambda: True)  # type: ignore[assignment]
+    with contextlib.nullcontext() if may_go else pytest.raises(RefusedError, match="window"):
+        placing._check_times(order, at)
+
+
+def test_the_times_are_looked_at_again_when_the_file_is_written(
+    bench: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SteppingClock()
+    terminal = bench(clock)
+    write = requests._write_new
+
+    def slow(folder: int, name: str, inside: bytes) -> Stamp:
+        clock.shift = timedelta(seconds=50)
+        return write(folder, name, inside)
+
+    monkeypatch.setattr(requests, "_write_new", slow)
+    terminal.order(terminal.request(FREE, window_until=now() + timedelta(seconds=100)))
+    assert terminal.wait_for(RequestRefused)[0].reason in ("window", "clock")
     assert not list(terminal.terminal.req.iterdir())
