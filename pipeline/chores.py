@@ -172,8 +172,8 @@ class Chores:
     def _publish(self, events: Sequence[WireEvent]) -> None:
         if events:
             assert self._publisher is not None
-            publish(self._publisher, pack(events))
-            self.sent([event.id for event in events])
+            lost = publish(self._publisher, pack(events))
+            self.sent([event.id for event in events if event.id not in lost])
 
 
 def _readable(deliveries: Sequence[Delivery]) -> Iterator[Envelope]:

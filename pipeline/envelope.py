@@ -6,6 +6,7 @@ JSON batch format. A message is at most 100 events and about 1 MiB.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,15 +26,22 @@ BATCH_TYPE = "application/cloudevents-batch+json"
 SINGLE_TYPE = "application/json"
 ATTEMPT_HEADER = "x-attempt"
 """How often a centre consumer has tried this message; our own count, for the broker's differs between versions."""
+ATTEMPTS_MOST = 1000
+ROUTING_KEY_HEADER = "x-routing-key"
+"""Under which key a message came that now goes by its consumer's name (`pipeline.redirection`)."""
+
+UNREADABLE = "unreadable_message"
 
 _PREFIX = "cloudEvents_"
+_ID = re.compile(r"[!-~]{1,36}")
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class UnreadableMessageError(PermanentError):
     """A message that is no event of ours. Nothing of its body is quoted."""
 
     def __init__(self, detail: str) -> None:
-        super().__init__("unreadable_message", detail)
+        super().__init__(UNREADABLE, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +149,35 @@ def _attributes(event: WireEvent) -> dict[str, str]:
     }
 
 
+def is_first_hand(delivery: Delivery | OutMessage) -> bool:
+    """Say whether it comes from its sender; what the centre sends to itself goes by a consumer's name.
+
+    The headers of the one are anybody's, those of the other are ours.
+    """
+    return "." in delivery.routing_key
+
+
+def attempt_of(delivery: Delivery) -> int:
+    """Say how often a message has been tried, this time included."""
+    count = 1 if is_first_hand(delivery) else delivery.headers.get(ATTEMPT_HEADER, 1)
+    # A message that the broker set aside has its sender's own headers.
+    return count if isinstance(count, int) and 1 <= count <= ATTEMPTS_MOST else 1
+
+
 def read(delivery: Delivery) -> list[Envelope]:
-    """Read every event of a message. Its routing key must be the events' own, or a role's name: what comes back by
-    `onshi.return` carries that, and only the centre may write there.
+    """Read every event of a message. The routing key under which it was first sent must be the events' own.
 
     Raises:
         UnreadableMessageError: the message is not ours, or of a kind this version does not know.
     """
     try:
         envelopes = list(_envelopes(delivery))
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, ValidationError) as error:
         # A validation error quotes its input, which may be anybody's: only the kind of failure goes on.
         raise UnreadableMessageError(type(error).__name__) from None
     # The broker let its sender use this key and no other's; what stands in the body, nobody has checked.
-    if "." in delivery.routing_key and any(each.event.routing_key != delivery.routing_key for each in envelopes):
+    first = delivery.routing_key if is_first_hand(delivery) else str(delivery.headers.get(ROUTING_KEY_HEADER, ""))
+    if "." in first and any(each.event.routing_key != first for each in envelopes):
         raise UnreadableMessageError("says that it comes from somebody else than who sent it")
     return envelopes
 
@@ -173,10 +196,9 @@ def _envelope(attributes: dict[str, Any], body: bytes) -> Envelope:
     event = BY_TYPE[attributes["type"]].model_validate_json(body)
     if event.id != attributes["id"]:
         raise UnreadableMessageError("id does not follow from content")
-    return Envelope(
-        event,
-        datetime.fromisoformat(attributes["time"]),
-        attributes["causationid"],
-        attributes["correlationid"],
-        attributes["traceparent"],
-    )
+    at, cause, trace = datetime.fromisoformat(attributes["time"]), attributes["causationid"], attributes["traceparent"]
+    # What is about a file is set aside, said again and given up under its id, whatever its sender calls it.
+    correlation = getattr(event, "file_id", None) or attributes["correlationid"]
+    if at.tzinfo is None or not (_ID.fullmatch(cause) and _ID.fullmatch(correlation) and _TRACE.fullmatch(trace)):
+        raise UnreadableMessageError("an attribute has another form")
+    return Envelope(event, at, cause, correlation, trace)

@@ -1,6 +1,7 @@
 """What is an event, before it says anything? Its routing key, its identity, and the id that follows from it."""
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +13,16 @@ NAMESPACE = UUID("b0c0a7f2-5d0e-4c7e-9a65-6f3a2f0b7c11")
 
 NOWHERE = "-"
 """The edge of an event that belongs to a whole clinic."""
+
+
+OTHER_REASON: Final = "other"
+
+_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def word_of(reason: str) -> str:
+    """Take a word of the house for itself: an edge's reason is what it sent, and becomes a label that others read."""
+    return reason if _WORD.fullmatch(reason) else OTHER_REASON
 
 
 def derive_id(*parts: str) -> str:

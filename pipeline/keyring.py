@@ -28,6 +28,8 @@ from pipeline.sealing import STANDING_EPOCH, IdentityKey, KeyClass, epoch_of, ke
 from pipeline.topology import Edge
 
 SLOT = 32
+HASHING: Final = 32
+"""Bytes of a key behind keyed hashes."""
 MONTHS_AHEAD: Final = 12
 
 
@@ -138,11 +140,11 @@ class Keyring:
 
     def identity(self, clinic: str) -> IdentityKey:
         """Return the clinic's identity key."""
-        return IdentityKey(self._read(f"identity.{clinic}.key"))
+        return IdentityKey(self._read_hashing(f"identity.{clinic}.key"))
 
     def vendor(self, vendor: str) -> IdentityKey:
         """Return the secret behind the pseudonyms of one vendor."""
-        return IdentityKey(self._read(f"vendor.{vendor}.key"))
+        return IdentityKey(self._read_hashing(f"vendor.{vendor}.key"))
 
     def private_key(self, identifier: bytes) -> bytes | None:
         """Find a private key that lies here: the centre's slot, or an edge's own file."""
@@ -161,6 +163,13 @@ class Keyring:
             slots.seek(slot * SLOT)
             raw = slots.read(SLOT)
         return raw if len(raw) == SLOT else None
+
+    def _read_hashing(self, name: str) -> bytes:
+        secret = self._read(name)
+        if len(secret) < HASHING:
+            # Hashes with no key, or part of one, could be made by anybody.
+            raise KeyringError(f"{name}: damaged")
+        return secret
 
     def _read(self, name: str) -> bytes:
         try:
@@ -327,14 +336,17 @@ def new_edge(directory: Path, edge: Edge) -> EdgeKey:
 
 
 def write_secret(path: Path, secret: bytes) -> None:
-    """Write a private file once; an existing one stays."""
+    """Write a private file once, whole or not at all; an existing one stays."""
     if path.exists():
         return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as out:
         out.write(secret)
         out.flush()
         os.fsync(out.fileno())
+    partial.replace(path)
 
 
 def write_ring(directory: Path, ring: Ring) -> None:

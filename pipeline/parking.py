@@ -11,14 +11,13 @@ from sqlalchemy import Connection, Row, func, select, update
 from pipeline import budget
 from pipeline.broker.port import Delivery, OutMessage
 from pipeline.custody import FileOutcome, Receipt
-from pipeline.envelope import ATTEMPT_HEADER, UnreadableMessageError, read
+from pipeline.envelope import ATTEMPT_HEADER, ROUTING_KEY_HEADER, UnreadableMessageError, attempt_of, read
 from pipeline.events import BY_TYPE, FileEvent, derive_id
 from pipeline.storage.engine import insert_new, upsert
 from pipeline.storage.schema import files, parked, receipts
 from pipeline.topology import Exchange, Role
 
 REASON_HEADER = "x-reason"
-ROUTING_KEY_HEADER = "x-routing-key"
 KILLED = "delivery_limit"
 """Why the broker itself parked it: it kept coming back, mostly because the process died with it or beside it."""
 
@@ -39,16 +38,21 @@ def _row(role: Role, delivery: Delivery, now: datetime) -> dict[str, object]:
         "clinic": clinic,
         "correlation": correlation,
         "type": type_name,
-        "reason": str(delivery.headers.get(REASON_HEADER, KILLED)),
+        "reason": _cut(delivery.headers.get(REASON_HEADER, KILLED), 40),
         "state": "parked",
-        "attempts": int(delivery.headers.get(ATTEMPT_HEADER, 1)),
-        "routing_key": str(delivery.headers.get(ROUTING_KEY_HEADER, delivery.routing_key)),
-        "content_type": delivery.content_type,
+        "attempts": attempt_of(delivery),
+        "routing_key": _cut(delivery.headers.get(ROUTING_KEY_HEADER, delivery.routing_key), 120),
+        "content_type": _cut(delivery.content_type, 60),
         "headers": json.dumps({k: v for k, v in delivery.headers.items() if isinstance(v, str | int)}),
         "body": delivery.body,
         "parked_at": now,
         "ended_at": None,
     }
+
+
+def _cut(value: object, most: int) -> str:
+    # A stranger's message has a place in the table too, whatever it says of itself.
+    return str(value).replace("\x00", "")[:most]
 
 
 def _about(delivery: Delivery) -> tuple[str, str | None, str | None, str]:
@@ -116,6 +120,12 @@ def discard(
         connection.execute(update(parked).where(parked.c.parked_id == row.parked_id).values(**values))
     # Deletion only looks after copies: giving up one of its messages says nothing of the file.
     about = [row for row in rows if row.correlation and _is_about_file(row.type) and row.consumer != Role.DELETION]
+    known = connection.execute(
+        select(files.c.file_id, files.c.clinic).where(files.c.file_id.in_([row.correlation for row in about]))
+    )
+    owners = {row.file_id: row.clinic for row in known}
+    # What one clinic said of another's file ends nothing there.
+    about = [row for row in about if owners.get(row.correlation, row.clinic) == row.clinic]
     insert_new(
         connection,
         receipts,

@@ -1,9 +1,11 @@
 """How does a message go elsewhere: the same bytes, to a retry tier or to be parked?"""
 
 from pipeline.broker.port import Delivery, OutMessage
-from pipeline.envelope import ATTEMPT_HEADER, Envelope, pack, write
-from pipeline.parking import REASON_HEADER, ROUTING_KEY_HEADER
+from pipeline.envelope import ATTEMPT_HEADER, ROUTING_KEY_HEADER, Envelope, is_first_hand, pack, write
+from pipeline.parking import REASON_HEADER
 from pipeline.topology import Exchange
+
+_OWN = (ATTEMPT_HEADER, ROUTING_KEY_HEADER, REASON_HEADER)
 
 
 def copy_of(
@@ -13,6 +15,10 @@ def copy_of(
     headers: dict[str, str | int] = {
         name: value for name, value in delivery.headers.items() if isinstance(value, str | int)
     }
+    if is_first_hand(delivery):
+        # What our own headers say on it is its sender's word.
+        for name in _OWN:
+            headers.pop(name, None)
     headers.setdefault(ROUTING_KEY_HEADER, delivery.routing_key)
     if reason is not None:
         headers[REASON_HEADER] = reason
@@ -22,9 +28,9 @@ def copy_of(
 
 
 def alone(delivery: Delivery, envelope: Envelope) -> OutMessage:
-    """Take one event out of a batch message, keeping the attempt count."""
+    """Take one event out of a batch message, keeping what we know of the message."""
     message = pack([write(envelope)])[0]
-    own = {name: value for name, value in delivery.headers.items() if name == ATTEMPT_HEADER}
+    own = {name: value for name, value in delivery.headers.items() if name in _OWN}
     return OutMessage(
         message.exchange,
         delivery.routing_key,

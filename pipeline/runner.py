@@ -24,7 +24,7 @@ from pipeline.budget import TooHeavyError
 from pipeline.chores import Chores
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
-from pipeline.envelope import ATTEMPT_HEADER, Envelope, UnreadableMessageError, WireEvent, pack, read
+from pipeline.envelope import UNREADABLE, Envelope, UnreadableMessageError, WireEvent, attempt_of, pack, read
 from pipeline.errors import AwayError, ClockInDoubtError, PermanentError, TransientError
 from pipeline.fuse import Fuse
 from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, FUSE, MESSAGES, PARKED, PAUSED, RETRIES
@@ -57,7 +57,7 @@ class _Unit:
 
     @property
     def attempt(self) -> int:
-        return int(self.delivery.headers.get(ATTEMPT_HEADER, 1))
+        return attempt_of(self.delivery)
 
 
 class Runner:
@@ -217,11 +217,20 @@ class Runner:
     def _read(self, delivery: Delivery) -> _Unit:
         unit = _Unit(delivery)
         try:
-            unit.envelopes = read(delivery)
+            envelopes = read(delivery)
         except UnreadableMessageError as error:
-            unit.instead.append(copy_of(delivery, Exchange.DEAD, self._role.value, error.reason))
-            self._count(None, "parked", error.reason)
+            self._refuse(unit, error.reason)
+            return unit
+        # A sender may have a copy routed to a key that is not its own (CC): what is not for us is nobody's.
+        if all(isinstance(each.event, self._consumer.listens) for each in envelopes):
+            unit.envelopes = envelopes
+        else:
+            self._refuse(unit, UNREADABLE)
         return unit
+
+    def _refuse(self, unit: _Unit, reason: str) -> None:
+        unit.instead.append(copy_of(unit.delivery, Exchange.DEAD, self._role.value, reason))
+        self._count(None, "parked", reason)
 
     def _groups(self, units: Sequence[_Unit]) -> Iterator[list[tuple[_Unit, Envelope, Any]]]:
         """Prepare every event; split where one event twice, or two of one key, would share a batch."""
@@ -336,8 +345,8 @@ class Runner:
     def _send(self, events: Sequence[WireEvent], replies: Sequence[WireEvent]) -> None:
         if events or replies:
             assert self._publisher is not None
-            publish(self._publisher, pack([*events, *replies]))
-            self._chores.sent([event.id for event in events])
+            lost = publish(self._publisher, pack([*events, *replies]))
+            self._chores.sent([event.id for event in events if event.id not in lost])
 
     # One failure
 

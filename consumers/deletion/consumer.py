@@ -284,4 +284,6 @@ def _write_refused(connection: Connection, prepared: Prepared, now: datetime) ->
         "orders": 0,
     }
     insert_new(connection, files, [file_row])
-    insert_new(connection, copies, [copy_row])
+    # A copy of another clinic's file would keep that file from ever being settled.
+    if connection.scalar(select(files.c.clinic).where(files.c.file_id == event.file_id)) == event.clinic:
+        insert_new(connection, copies, [copy_row])

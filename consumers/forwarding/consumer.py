@@ -29,6 +29,7 @@ from pipeline.contents import SealedDelivery, delivery_context
 from pipeline.custody import FileOutcome
 from pipeline.envelope import Envelope
 from pipeline.errors import PermanentError
+from pipeline.event import word_of
 from pipeline.events import DeliveryDone, DeliveryRefused, DeliveryWanted, Event, RecordReconciled
 from pipeline.keyring import Keyring
 from pipeline.oqs.answers import Layer, layer_of
@@ -158,5 +159,6 @@ def _done(event: DeliveryDone) -> Outcome:
 def _refused(event: DeliveryRefused, file: File) -> Outcome:
     if file.done_revision >= event.revision:
         return Outcome("outdone")
-    refused = Refused(event.file_id, event.clinic, event.revision, event.reason)
-    return Outcome("refused", writes=(refused,), park=event.reason)
+    reason = word_of(event.reason)
+    refused = Refused(event.file_id, event.clinic, event.revision, reason)
+    return Outcome("refused", writes=(refused,), park=reason)

@@ -3,8 +3,9 @@
 Queue    parsing
 Listens  file.captured; file.reparse: a stored original is read again by today's parser
 Emits    file.stored, record.parsed, file.rejected (for vendors)
-Parks    unknown_clinic, seal_broken, key_missing: not ours to read; bug_…: the parser failed, and the sealed original
-         is stored all the same; no_longer_read: read again, and worse than before
+Parks    unknown_clinic, seal_broken, key_missing: not ours to read; foreign_clinic: another clinic's file;
+         bug_…: the parser failed, and the sealed original is stored all the same; no_longer_read: read again, and
+         worse than before
 Repeats  safe: rows are keyed by file and copy; a second copy of a known file writes only its copy
 """
 
@@ -48,9 +49,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Which files were finished with before, by an earlier copy or an earlier delivery; `held`: those read again."""
+    """Which files were finished with before, by an earlier copy or an earlier delivery; `held`: those read again;
+    `clinics`: whose the known files are.
+    """
 
     finished: frozenset[str]
+    clinics: Mapping[str, str]
     held: Mapping[str, Held] = field(default_factory=dict)
 
 
@@ -124,13 +128,17 @@ class Parsing(Consumer[Prepared | Reread, Facts]):
             .join(files, files.c.file_id == receipts.c.file_id)
             .where(receipts.c.consumer == self.role.value, receipts.c.file_id.in_(ids))
         )
+        known = connection.execute(select(files.c.file_id, files.c.clinic).where(files.c.file_id.in_(ids)))
+        clinics = {row.file_id: row.clinic for row in known}
         again = [prepared for prepared in batch if isinstance(prepared, Reread)]
-        return Facts(frozenset(connection.scalars(query)), rereading.gather(connection, again, self._opener))
+        return Facts(frozenset(connection.scalars(query)), clinics, rereading.gather(connection, again, self._opener))
 
     def decide(self, prepared: Prepared | Reread, facts: Facts, now: datetime) -> Outcome:
         if isinstance(prepared, Reread):
             return rereading.decide(prepared, facts.held, now)
         event, reading = prepared.event, prepared.reading
+        if facts.clinics.get(event.file_id, event.clinic) != event.clinic:
+            raise PermanentError("foreign_clinic")
         stored = FileStored(
             clinic=event.clinic, edge=event.edge, file_id=event.file_id, copy_id=event.copy_id, stored_at=now
         )

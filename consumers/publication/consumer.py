@@ -80,7 +80,10 @@ class Publication(Consumer[Heard, Facts]):
         events = [heard.event for heard in batch]
         has_readers = any(granted.reads_records(vendor) for vendor in self._register.vendors())
         reconciled = {event.file_id for event in events if isinstance(event, RecordReconciled)}
-        return gather(connection, events, reconciled if has_readers else set(), self._opener)
+        facts = gather(connection, events, reconciled if has_readers else set(), self._opener)
+        # Asked once for the batch: of one that can be told only in part, the later would overtake the earlier.
+        faults = {vendor.id: self._writer.fault(vendor) for vendor in self._register.vendors()}
+        return replace(facts, faults={vendor: fault for vendor, fault in faults.items() if fault})
 
     def decide(self, prepared: Heard, facts: Facts, now: datetime) -> Outcome:
         concerned = [vendor for vendor in self._register.vendors() if granted.may_hear(vendor, prepared.event)]
@@ -98,9 +101,9 @@ class Publication(Consumer[Heard, Facts]):
                 continue
             if notice is None:
                 continue
-            if vendor.id in facts.held:
+            if vendor.id in facts.held or vendor.id in facts.faults:
                 # What came before it still waits: it takes its place behind.
-                holds.append(Hold(vendor.id, prepared, "behind"))
+                holds.append(Hold(vendor.id, prepared, facts.faults.get(vendor.id, "behind")))
             else:
                 notices.append(notice)
         result = "held" if holds else "published" if notices else "not_granted"

@@ -54,11 +54,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """By file id, by grant id; and the vendors whose earlier events are held back."""
+    """By file id, by grant id; the vendors whose earlier events are held back, and why some cannot be told now."""
 
     files: Mapping[str, File]
     grants: Mapping[str, Grant]
     held: frozenset[str] = frozenset()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def gather(connection: Connection, events: Sequence[Event], with_record: Collection[str], opener: Opener) -> Facts:

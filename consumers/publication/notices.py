@@ -1,17 +1,16 @@
 """Which words does a vendor get for an event? Written field by field from facts; nothing is passed on."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from consumers.publication import granted
 from consumers.publication.facts import Facts, File
 from consumers.publication.pseudonyms import Pseudonyms
 from consumers.publication.records import VendorKeys, record_content
 from pipeline.errors import PermanentError
-from pipeline.event import Event, FileEvent
+from pipeline.event import Event, FileEvent, word_of
 from pipeline.events import (
     ConsentEvent,
     ConsentExpired,
@@ -39,9 +38,6 @@ from pipeline.vendor_events import (
 )
 from pipeline.vendors import Vendor
 
-_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-OTHER_REASON: Final = "other"
-
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -57,6 +53,16 @@ class Writer:
     def __init__(self, secrets: Callable[[str], Pseudonyms], keys: VendorKeys) -> None:
         self._secrets = secrets
         self._keys = keys
+
+    def fault(self, vendor: Vendor) -> str | None:
+        """Say why a vendor cannot be told anything now, whatever it is about; none where it can."""
+        try:
+            self._secrets(vendor.id)
+            if granted.reads_records(vendor):
+                self._keys.key(vendor.id, vendor.public_key_file)
+        except PermanentError as error:
+            return error.reason
+        return None
 
     def write(self, vendor: Vendor, heard: Heard, facts: Facts) -> Notice | None:
         """Write the notice of an event, or none where the vendor is not granted it.
@@ -144,15 +150,10 @@ def _about_file(event: FileEvent, common: dict[str, Any]) -> Notice:
         case DeliveryDone():
             return DeliveryDoneNotice(**common, revision=event.revision)
         case DeliveryRefused():
-            return DeliveryRefusedNotice(**common, revision=event.revision, reason=_word(event.reason))
+            return DeliveryRefusedNotice(**common, revision=event.revision, reason=word_of(event.reason))
         case FileRejected():
-            return FileRejectedNotice(**common, reason=_word(event.reason))
+            return FileRejectedNotice(**common, reason=word_of(event.reason))
         case FileSettled():
             return FileSettledNotice(**common, outcome=event.outcome)
         case _:
             raise PermanentError("unexpected_event")
-
-
-def _word(reason: str) -> str:
-    # An edge's reason is what it sent; only a word of the house goes on.
-    return reason if _WORD.fullmatch(reason) else OTHER_REASON

@@ -44,11 +44,8 @@ class VendorKeys:
             VendorKeyError: there is no such key, or it is none for this.
         """
         key = self.key(vendor, path)
-        header = {"alg": ALGORITHM, "enc": ENCRYPTION, "kid": key.thumbprint(), "cty": "application/json"}
-        if kid := key.as_dict(private=False).get("kid"):
-            header["kid"] = str(kid)
         try:
-            return jwe.encrypt_compact(header, content, key, algorithms=[ALGORITHM, ENCRYPTION])
+            return _encrypt(key, content)
         except (JoseError, ValueError) as error:
             raise VendorKeyError(vendor, type(error).__name__) from None
 
@@ -65,12 +62,22 @@ class VendorKeys:
             version = (status.st_ino, status.st_mtime_ns, status.st_size)
             held = self._held.get(path)
             if held is None or held[0] != version:
-                held = self._held[path] = (version, read_key(path.read_bytes()))
+                key = read_key(path.read_bytes())
+                # Tried at once: what fails only with a record would let later events overtake the first.
+                _encrypt(key, b"")
+                held = self._held[path] = (version, key)
         except OSError as error:
             raise VendorKeyError(vendor, f"{path.name}: {error.strerror}") from None
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise VendorKeyError(vendor, f"{path.name}: {type(error).__name__}") from None
         return held[1]
+
+
+def _encrypt(key: Key, content: bytes) -> str:
+    header = {"alg": ALGORITHM, "enc": ENCRYPTION, "kid": key.thumbprint(), "cty": "application/json"}
+    if kid := key.as_dict(private=False).get("kid"):
+        header["kid"] = str(kid)
+    return jwe.encrypt_compact(header, content, key, algorithms=[ALGORITHM, ENCRYPTION])
 
 
 def read_key(content: bytes) -> Key:

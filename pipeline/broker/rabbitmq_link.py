@@ -15,7 +15,10 @@ from pika.connection import Connection
 from pika.exceptions import ChannelClosedByBroker
 
 from pipeline.broker.port import BrokerAwayError, TopologyError
+from pipeline.broker.rabbitmq_headers import forgive
 from pipeline.errors import OnshiError, PermanentError
+
+forgive()
 
 OPEN_SECONDS = 8.0
 """Longest wait for an open channel: pika's own 5 s for the connection, and the channel's handshake."""

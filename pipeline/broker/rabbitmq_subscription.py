@@ -16,11 +16,10 @@ from pika.channel import Channel
 from pika.spec import Basic, BasicProperties
 
 from pipeline.broker.arrivals import Arrivals
-from pipeline.broker.port import BrokerAwayError, Delivery, Headers
+from pipeline.broker.port import BrokerAwayError, Delivery
+from pipeline.broker.rabbitmq_headers import scalars, text
 from pipeline.broker.rabbitmq_link import Link, Ready
 from pipeline.errors import PermanentError
-
-COUNT_HEADER = "x-delivery-count"
 
 
 class RabbitSubscription:
@@ -131,10 +130,10 @@ class RabbitSubscription:
         delivery = Delivery(
             queue=self._queue,
             routing_key=method.routing_key,
-            message_id=properties.message_id or "",
+            message_id=text(properties.message_id),
             body=body,
-            headers=_scalars(properties.headers or {}),
-            content_type=properties.content_type or "",
+            headers=scalars(properties.headers or {}),
+            content_type=text(properties.content_type),
             redelivered=bool(method.redelivered),
             tag=method.delivery_tag,
         )
@@ -172,8 +171,3 @@ def contiguous(held: Mapping[int, None], tags: Sequence[int]) -> list[tuple[int,
     rest = sorted(wanted.difference(prefix))
     first = [(prefix[-1], len(prefix) > 1)] if prefix else []
     return first + [(tag, False) for tag in rest]
-
-
-def _scalars(headers: Mapping[str, object]) -> Headers:
-    # The broker adds some of its own, whose meaning changed between versions: the nested x-death and its count.
-    return {key: value for key, value in headers.items() if isinstance(value, str | int) and key != COUNT_HEADER}

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pipeline.authority import Authority
 from pipeline.cli.group_files import GroupFiles
@@ -28,14 +29,22 @@ def _add(settings: Settings, files: GroupFiles, arguments: Namespace) -> int:
 
 
 def _retire(settings: Settings, files: GroupFiles, arguments: Namespace) -> int:
-    clinic = settings.clinic(arguments.clinic)
-    if clinic is None:
-        raise WrongUseError(f"{arguments.clinic}: is no clinic of the group")
-    path = files.clinic_file(clinic.id)
+    name = arguments.clinic
+    path = files.clinic_file(name)
+    changed = settings if settings.clinic(name) is None else _end(settings, files, path, name)
+    if not files.is_retired(path):
+        raise WrongUseError(f"{name}: is no clinic of the group")
+    # Another clinic's queues are nobody's to force here.
+    return apply_now(changed, arguments, force=f"edge.{name}." if arguments.force else None)
+
+
+def _end(settings: Settings, files: GroupFiles, path: Path, clinic: str) -> Settings:
     files.tables(path)
+    authority, now = Authority(group_of(settings).ca_dir), datetime.now(UTC)
+    # Without the authority's key nothing is begun.
+    authority.write_list(now)
     changed = files.retire(path)
-    authority = Authority(group_of(settings).ca_dir)
     for edge in settings.edges:
-        if edge.clinic == clinic.id:
-            authority.revoke(edge_user(edge), datetime.now(UTC))
-    return apply_now(changed, arguments, force=arguments.force)
+        if edge.clinic == clinic:
+            authority.revoke(edge_user(edge), now)
+    return changed

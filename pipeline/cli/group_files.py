@@ -46,8 +46,12 @@ class GroupFiles:
     def retire(self, path: Path) -> Settings:
         """Take a file out of the configuration; it stays beside it under another name."""
         former = path.read_text(encoding="utf-8")
-        _replace(path.with_name(f"{path.name}.retired"), former)
+        _replace(_retired(path), former)
         return self._change(path, None)
+
+    def is_retired(self, path: Path) -> bool:
+        """Say whether a file was taken out of the configuration, and is not back."""
+        return _retired(path).exists() and not path.exists()
 
     def _change(self, path: Path, text: str | None) -> Settings:
         former = path.read_text(encoding="utf-8") if path.exists() else None
@@ -57,6 +61,10 @@ class GroupFiles:
         except SettingsError:
             _put(path, former)
             raise
+
+
+def _retired(path: Path) -> Path:
+    return path.with_name(f"{path.name}.retired")
 
 
 def _put(path: Path, text: str | None) -> None:

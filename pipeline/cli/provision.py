@@ -13,13 +13,13 @@ from pipeline.settings import Settings
 def provision(settings: Settings, arguments: Namespace) -> int:
     """Plan shows, apply makes, audit judges: 1 when the broker is not as configured."""
     if arguments.action == "apply":
-        return apply_now(settings, arguments, force=arguments.force, prune=arguments.prune)
+        return apply_now(settings, arguments, force="" if arguments.force else None, prune=arguments.prune)
     version, changes = plan(settings)
     show(arguments, version, changes, [])
     return 1 if arguments.action == "audit" and changes else 0
 
 
-def apply_now(settings: Settings, arguments: Namespace, *, force: bool = False, prune: bool = False) -> int:
+def apply_now(settings: Settings, arguments: Namespace, *, force: str | None = None, prune: bool = False) -> int:
     """Apply the configuration and say what was done; 1 when something was left for a person."""
     applied = apply(settings, force=force, prune=prune)
     show(arguments, applied.version, applied.made, applied.held, done=True)

@@ -17,6 +17,7 @@ from pipeline.broker.open import open_broker
 from pipeline.broker.watched import WatchedBroker
 from pipeline.cli.keys import caretaker, issue_keys
 from pipeline.cli.supervise import Part
+from pipeline.cli.turns import in_turns
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import AwayError, OnshiError
 from pipeline.events import EdgeReported
@@ -117,7 +118,8 @@ class Assembly:
         pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
             self._broker.missed.clear()
-            topology = build(self._settings.edges, [Reader(each.id, each.retention) for each in register.configured()])
+            settings = register.settings()
+            topology = build(settings.edges, [Reader(each.id, each.retention) for each in settings.vendors])
             try:
                 if self._settings.broker.declare:
                     self._broker.declare(topology)
@@ -145,19 +147,22 @@ class Assembly:
         def run(stop: threading.Event) -> None:
             assert self._store is not None
             self._prepare_store(self._store, pulse, stop)
-            runner = Runner(
-                _part(role)(self._settings, self._keyring),
-                self._store,
-                self._broker,
-                self._clock,
-                batch=self._settings.centre.batch,
-                repeat_after=timedelta(seconds=self._settings.centre.republish_seconds),
-                pulse=pulse,
-                has_vendors=bool(self._settings.vendors),
-            )
-            runner.run(stop)
+            in_turns(self._settings, stop, lambda settings, turn: self._runner(role, settings, pulse).run(turn))
 
         return Part(role, run)
+
+    def _runner(self, role: Role, settings: Settings, pulse: Pulse) -> Runner:
+        assert self._store is not None
+        return Runner(
+            _part(role)(settings, self._keyring),
+            self._store,
+            self._broker,
+            self._clock,
+            batch=settings.centre.batch,
+            repeat_after=timedelta(seconds=settings.centre.republish_seconds),
+            pulse=pulse,
+            has_vendors=bool(settings.vendors),
+        )
 
     def _prepare_store(self, store: Store, pulse: Pulse, stop: threading.Event) -> None:
         while not stop.is_set():

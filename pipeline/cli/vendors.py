@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from consumers.publication.records import VendorKeyError, VendorKeys
 from pipeline.authority import Authority, Purpose
 from pipeline.cli.group_files import GroupFiles
 from pipeline.cli.keys import issue_keys
@@ -54,9 +55,18 @@ def _entry(files: GroupFiles, arguments: Namespace) -> dict[str, Any]:
     if arguments.public_key:
         # Kept beside the configuration, so that it does not change when the vendor's own file does.
         name = f"vendor.{arguments.vendor}.public"
-        shutil.copyfile(arguments.public_key, files.directory / name)
+        (files.directory / name).write_bytes(_public_key(Path(arguments.public_key)))
         entry["public_key_file"] = name
     return entry
+
+
+def _public_key(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        VendorKeys().key("", path)
+    except (OSError, VendorKeyError) as error:
+        raise WrongUseError(f"{path.name}: {getattr(error, 'strerror', '') or 'no public key for records'}") from None
+    return content
 
 
 def _hand_out(authority: Authority, user: str, out: Path, now: datetime) -> str:

@@ -59,10 +59,18 @@ def compare(wanted: Rendering, found: Rendering, group: GroupSettings) -> list[C
 
 
 def _wanted(wanted: Rendering, found: Rendering) -> Iterator[Change]:
+    replaced = {
+        key[0]
+        for (kind, key), body in wanted.objects.items()
+        if kind in _FIXED and found.objects.get((kind, key), body) != body
+    }
     for (kind, key), body in wanted.objects.items():
         there = found.objects.get((kind, key))
         if there is None:
             yield Change(Action.CREATE, kind, key, None, body)
+        elif kind is Kind.BINDING and replaced.intersection(key[:2]):
+            # The broker deletes it with the queue or exchange that it ties.
+            yield Change(Action.CREATE, kind, key, there, body, Held.MESSAGES)
         elif there != body and kind in _FIXED:
             yield Change(Action.REPLACE, kind, key, there, body, Held.MESSAGES)
         elif there != body:

@@ -93,7 +93,8 @@ def _has_messages(management: Management, vhost: str, name: str) -> bool:
 class Writer:
     """Makes changes, one at a time."""
 
-    def __init__(self, management: Management, vhost: str, *, force: bool = False, prune: bool = False) -> None:
+    def __init__(self, management: Management, vhost: str, *, force: str | None = None, prune: bool = False) -> None:
+        """`force`: how the names of those queues begin that may be deleted with what they hold; none without it."""
         self._management = management
         self._vhost = vhost
         self._force = force
@@ -103,7 +104,10 @@ class Writer:
         """Say whether this change is to be made, given what was allowed."""
         if change.held is Held.OTHERS:
             return self._prune
-        return change.held is None or self._force
+        return change.held is None or self._is_forced(change.key[0])
+
+    def _is_forced(self, name: str) -> bool:
+        return self._force is not None and name.startswith(self._force)
 
     def write(self, change: Change) -> None:
         """Make one change; repeatable."""
@@ -152,7 +156,7 @@ class Writer:
                 at.delete("topic-permissions", vhost, *key)
             case Kind.BINDING:
                 self._unbind(key)
-            case Kind.QUEUE if not self._force:
+            case Kind.QUEUE if not self._is_forced(key[0]):
                 self._delete_empty(key[0])
             case Kind.VHOST_LIMIT:
                 at.delete("vhost-limits", vhost, key[0])

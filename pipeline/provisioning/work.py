@@ -45,8 +45,10 @@ def plan(settings: Settings) -> tuple[str, list[Change]]:
         management.close()
 
 
-def apply(settings: Settings, *, force: bool = False, prune: bool = False) -> Applied:
+def apply(settings: Settings, *, force: str | None = None, prune: bool = False) -> Applied:
     """Make the broker what the configuration says. Repeatable; broken off, the next one goes on.
+
+    `force`: queues whose names begin so are deleted, or replaced, with what they hold.
 
     Raises:
         BrokerAwayError: it does not answer.

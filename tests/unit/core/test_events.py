@@ -1,6 +1,7 @@
 """Events: one spelling of every name, nothing of a patient in sight."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -107,8 +108,21 @@ def test_a_request_refused_for_another_reason_is_another_event() -> None:
         lambda m: {"headers": {**m.headers, "cloudEvents_type": "file.unheard_of"}},
         lambda m: {"body": m.body.replace(b'"c001"', b'"c002"')},
         lambda m: {"content_type": "application/cloudevents-batch+json", "body": b'[{"id":"x"}]'},
+        lambda m: {"headers": {**m.headers, "cloudEvents_time": "2026-05-12T00:15:33"}},
+        lambda m: {"headers": {**m.headers, "cloudEvents_causationid": "c" * 37}},
+        lambda m: {"headers": {**m.headers, "cloudEvents_traceparent": "x"}},
     ],
-    ids=["no_json", "no_object", "no_attributes", "unknown_type", "another_clinic", "broken_batch"],
+    ids=[
+        "no_json",
+        "no_object",
+        "no_attributes",
+        "unknown_type",
+        "another_clinic",
+        "broken_batch",
+        "time_of_no_zone",
+        "long_cause",
+        "no_trace",
+    ],
 )
 def test_a_message_that_is_not_ours_is_refused_without_quoting_it(spoil) -> None:
     (message,) = pack([write(enclose(captured(), NOW))])
@@ -118,6 +132,12 @@ def test_a_message_that_is_not_ours_is_refused_without_quoting_it(spoil) -> None
     with pytest.raises(UnreadableMessageError) as refused:
         read(changed)
     assert "CANARY" not in str(refused.value)
+
+
+def test_what_is_about_a_file_is_about_no_other_file_whatever_its_sender_says() -> None:
+    (message,) = pack([write(enclose(captured(), NOW))])
+    message = replace(message, headers={**message.headers, "cloudEvents_correlationid": "another-file"})
+    assert read(arrived(message))[0].correlation == captured().file_id
 
 
 def test_repr_of_event_and_message_shows_no_content() -> None:

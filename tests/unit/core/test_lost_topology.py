@@ -55,6 +55,13 @@ class NowhereToGo:
         return
 
 
+def test_a_vendor_whose_stream_is_not_there_waits_alone() -> None:
+    to_vendors = [OutMessage(Exchange.PUBLIC, f"file.c1.{name}.settled.face.v1", name, b"{}") for name in ("a", "b")]
+    assert publish(NowhereToGo(), to_vendors) == {"a", "b"}
+    with pytest.raises(TopologyError):
+        publish(NowhereToGo(), [*to_vendors, MESSAGE])
+
+
 def test_a_message_that_no_queue_takes_waits_like_for_a_broker_that_is_away() -> None:
     with pytest.raises(TopologyError):
         publish(NowhereToGo(), [MESSAGE])

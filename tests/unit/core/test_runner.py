@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from uuid import uuid4
@@ -13,9 +13,10 @@ from sqlalchemy import Connection, func, select, update
 
 from pipeline import outbox, parking
 from pipeline.broker.embedded import EmbeddedBroker
+from pipeline.broker.port import OutMessage
 from pipeline.clock import SystemClock
 from pipeline.consumer import Consumer
-from pipeline.envelope import Envelope, enclose, pack, read, write
+from pipeline.envelope import BATCH_TYPE, Envelope, enclose, pack, read, write
 from pipeline.errors import PermanentError, TransientError
 from pipeline.events import Event, FileCaptured, FileStored, RecordParsed, RecordReconciled
 from pipeline.fuse import MOST_IN_A_ROW
@@ -241,8 +242,6 @@ def test_what_is_decided_to_be_parked_is_written_and_answered_and_new_again_on_r
 
 
 def test_a_message_that_is_no_event_is_parked_too(consumer, store, broker) -> None:
-    from pipeline.broker.port import OutMessage  # noqa: PLC0415
-
     publisher = broker.publisher()
     publisher.publish_confirmed([OutMessage("onshi.intake", "file.c001.t1.captured.v1", "m1", b"\x00garbage")])
     publisher.close()
@@ -250,6 +249,72 @@ def test_a_message_that_is_no_event_is_parked_too(consumer, store, broker) -> No
     with running(consumer, store, broker):
         eventually(lambda: count(store, select(func.count()).where(parked.c.type == "unreadable")) == 1)
         eventually(lambda: consumer.applied == ["good"])
+
+
+HOSTILE = {
+    "counts its own attempts": {"headers": {"x-attempt": "many", "x-reason": "r" * 99, "x-routing-key": "k" * 999}},
+    "nested too deep": {"content_type": BATCH_TYPE, "body": b'[{"data":' + b"[" * 200_000},
+    "of a strange type": {"content_type": "t" * 900},
+}
+
+
+@pytest.mark.parametrize("fields", HOSTILE.values(), ids=HOSTILE)
+def test_a_message_made_to_break_a_role_is_parked_and_the_next_is_handled(consumer, store, broker, fields) -> None:
+    publisher = broker.publisher()
+    key, body = captured("x").routing_key, fields.get("body", b"\x00garbage")
+    publisher.publish_confirmed([OutMessage("onshi.intake", key, "m1", **{**fields, "body": body})])
+    publisher.close()
+    send(broker, captured("good"))
+    with running(consumer, store, broker):
+        eventually(lambda: consumer.applied == ["good"])
+        eventually(lambda: count(store, select(func.count()).where(parked.c.type == "unreadable")) == 1)
+    with store.reading() as connection:
+        row = connection.execute(select(parked)).one()
+    assert (row.reason, row.attempts, row.routing_key) == ("unreadable_message", 1, key)
+    assert len(row.content_type) <= 60
+
+
+def test_a_copy_of_ones_own_event_sent_to_another_role_is_no_bug_of_that_role(consumer, store, broker) -> None:
+    (message,) = pack([write(enclose(RecordParsed(**PARSED), NOW))])
+    publisher = broker.publisher()
+    publisher.publish_confirmed([replace(message, exchange="onshi.return", routing_key="parsing")])
+    publisher.close()
+    with running(consumer, store, broker):
+        eventually(lambda: list(parked_reasons(store).values()) == ["unreadable_message"])
+
+
+PARSED = {"clinic": "c001", "file_id": "f", "revision": 1, "kind": "face", "terminal": "t1"}
+
+
+def test_a_forged_message_that_is_replayed_is_still_forged(consumer, store, broker) -> None:
+    (message,) = pack([write(enclose(captured("forged"), NOW))])
+    forged = replace(message, routing_key="file.c002.t1.captured.v1", headers={**message.headers, **TRUE_KEY})
+    publisher = broker.publisher()
+    publisher.publish_confirmed([forged])
+    publisher.close()
+    with running(consumer, store, broker):
+        is_parked = select(func.count()).where(parked.c.state == "parked")
+        eventually(lambda: count(store, is_parked) == 1)
+        with store.transaction() as connection:
+            assert parking.ask_replay(connection, connection.scalars(select(parked.c.parked_id)).all()) == 1
+        eventually(lambda: count(store, is_parked) == 1 or consumer.applied)
+    assert consumer.applied == []
+
+
+TRUE_KEY = {"x-routing-key": "file.c001.t1.captured.v1"}
+
+
+def test_giving_up_what_one_clinic_said_of_another_s_file_ends_nothing_there(store) -> None:
+    message = {"consumer": "forwarding", "correlation": "f", "type": "delivery.done", "reason": "foreign_clinic"}
+    kept = {"attempts": 1, "routing_key": "k", "content_type": "", "headers": "{}", "body": b"", "parked_at": NOW}
+    with store.transaction() as connection:
+        connection.execute(files.insert().values(**file_row("f", "pending")))
+        for clinic in ("c002", "c001"):
+            row = {"parked_id": clinic, "event_id": clinic, "clinic": clinic, "state": "parked"}
+            connection.execute(parked.insert().values(**message, **kept, **row))
+            parking.discard(connection, [clinic], "s1", lambda _: b"", NOW)
+            outcome = connection.scalar(select(files.c.outcome))
+            assert outcome == ("pending" if clinic == "c002" else "rejected")
 
 
 def test_a_consumer_that_parks_everything_stops_and_keeps_the_rest_in_its_queue(consumer, store, broker) -> None:

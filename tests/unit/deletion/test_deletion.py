@@ -450,3 +450,21 @@ def test_a_copy_seen_by_a_clock_that_was_ahead_is_ordered_all_the_same(centre: C
     with centre.store.transaction() as connection:
         connection.execute(update(copies).values(seen_at=NOW + timedelta(days=30)))
     assert [order.copy_id for order in _orders(centre, deletion, NOW + timedelta(hours=1))] == [copy_id("a")]
+
+
+def test_a_refused_copy_of_another_clinic_s_file_keeps_that_file_from_nothing(
+    centre: Centre, deletion: Deletion
+) -> None:
+    add_file(centre)
+    event = FileRefused(
+        clinic="c2",
+        edge="t1",
+        file_id=FILE,
+        copy_id=copy_id("strange"),
+        reason="too_large",
+        size=1,
+        sealed_name=b"",
+        seen_at=NOW,
+    )
+    centre.handle(deletion, event, NOW)
+    assert centre.rows(copies) == []

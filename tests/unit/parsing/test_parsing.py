@@ -198,6 +198,22 @@ def test_a_seal_of_another_file_is_refused(centre: Centre) -> None:
         centre.handle(parsing(centre), event, NOW)
 
 
+def test_a_copy_that_another_clinic_puts_to_a_file_is_parked_and_keeps_nothing_open(centre: Centre) -> None:
+    event, content = captured(centre), (SAMPLES / "face" / FACE).read_bytes()
+    centre.handle(parsing(centre), event, NOW)
+    inside = SealedFile(FACE, "face", content, None).to_bytes()
+    public = centre.keyring.epoch_key("c2", KeyClass.ORIGINAL, NOW)
+    forged = captured(centre, copy="copy-2", clinic="c2").model_copy(
+        update={
+            "file_id": event.file_id,
+            "sealed": Sealer().seal(public, "c2", file_context(event.file_id), inside),
+        }
+    )
+    with pytest.raises(PermanentError, match="foreign_clinic"):
+        centre.handle(parsing(centre), forged, NOW)
+    assert [row["clinic"] for row in centre.rows(copies)] == ["c1"]
+
+
 def test_content_that_is_not_what_the_terminal_hashed_is_refused(centre: Centre) -> None:
     event = captured(centre).model_copy(update={"mac": "00" * 32})
     with pytest.raises(PermanentError, match="content_changed"):

@@ -2,12 +2,17 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
+from joserfc.jwk import ECKey
 
 from pipeline.authority import AuthorityError, Purpose, found, name_hash
+from pipeline.cli.main import main
 from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Action, Change, Held, compare
+from pipeline.provisioning.live import Writer
+from pipeline.provisioning.management import Management
 from pipeline.provisioning.rendering import Kind, Rendering, parse_version, render
 from pipeline.setting_text import text_of
 from pipeline.settings import Settings, SettingsError, load
@@ -223,6 +228,33 @@ def test_a_queue_of_another_kind_is_never_replaced_by_itself() -> None:
     assert changes(wanted, found) == [(Action.REPLACE, Kind.QUEUE, "parsing", Held.MESSAGES)]
 
 
+def test_a_queue_that_is_replaced_gets_back_the_bindings_that_end_with_it(group: Settings) -> None:
+    wanted, found = render(group, (3, 10, 8)), render(group, (3, 10, 8))
+    found.put(Kind.QUEUE, ("parsing",), {**found.objects[Kind.QUEUE, ("parsing",)], "durable": False})
+    made = compare(wanted, found, GroupSettings())
+    bound = [key for kind, key in wanted.objects if kind is Kind.BINDING and key[1] == "parsing"]
+    assert [(c.action, c.key) for c in made[:1]] == [(Action.REPLACE, ("parsing",))]
+    assert [(c.action, c.key, c.held) for c in made[1:]] == [(Action.CREATE, key, Held.MESSAGES) for key in bound]
+
+
+def test_force_for_one_clinic_deletes_no_other_queue() -> None:
+    writer = Writer(cast(Management, None), "onshi", force="edge.c001.")
+    held = [
+        Change(Action.DELETE, Kind.QUEUE, (name,), held=Held.MESSAGES) for name in ("edge.c001.t1", "edge.c0011.t1")
+    ]
+    others = Change(Action.REPLACE, Kind.QUEUE, ("parsing",), held=Held.MESSAGES)
+    assert [writer.may(change) for change in (*held, others)] == [True, False, False]
+
+
+def test_a_clinic_is_not_retired_by_half_where_the_authority_cannot_sign(tmp_path: Path) -> None:
+    group = load(directory(tmp_path), {})
+    authority = group.group.ca_dir if group.group else tmp_path
+    found(authority, "Test", NOW)
+    (authority / "ca.key").unlink()
+    assert main(["clinics", "retire", "c002", "-c", str(tmp_path)]) == 1
+    assert load(tmp_path, {}).clinics == group.clinics
+
+
 def test_a_change_shows_no_more_than_names() -> None:
     assert Change(Action.DELETE, Kind.BINDING, ("onshi.events", "q", "")).name == 'onshi.events q ""'
 
@@ -254,3 +286,15 @@ def test_a_revocation_counts_for_every_certificate_of_the_name_but_the_newest(tm
 def test_a_name_no_certificate_can_carry_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AuthorityError, match="longer"):
         found(tmp_path / "ca", "Test", NOW).issue("e" * 65, Purpose.CLIENT, tmp_path, NOW)
+
+
+# What a vendor hands in
+
+
+def test_the_private_half_of_a_vendors_key_is_refused_and_kept_nowhere(tmp_path: Path) -> None:
+    found(load(directory(tmp_path), {}).root / "ca", "Test", NOW)
+    private = tmp_path / "handed.pem"
+    private.write_bytes(ECKey.generate_key("P-256").as_pem(private=True))
+    words = ["--record", "face", "--public-key", str(private), "--out", str(tmp_path / "out"), "-c", str(tmp_path)]
+    assert main(["vendors", "add", "beta", *words]) == 2
+    assert [path.name for path in tmp_path.iterdir() if "beta" in path.name] == []

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from joserfc.jwk import ECKey, OKPKey
 
+from consumers.publication import Publication
 from consumers.publication.records import VendorKeyError, read_key
-from pipeline.envelope import pack
+from pipeline.envelope import enclose, pack
 from pipeline.errors import PermanentError
 from pipeline.events import (
     ConsentExpired,
@@ -164,6 +165,31 @@ def test_a_broken_key_holds_its_vendor_back_and_nobody_else_and_order_is_kept(pu
     assert sorted(publishing.told(FileSettled(clinic="c2", file_id="two", outcome="delivered"))) == ["acme", "beta"]
 
 
+@pytest.mark.parametrize("broken", [{}, {"use": "sig"}, {"kty": "OKP", "crv": "X25519", "x": "A" * 43}])
+def test_what_needs_no_key_does_not_overtake_in_one_batch_what_waits_for_it(
+    publishing: Publishing, broken: dict[str, str]
+) -> None:
+    publishing.add_file("one")
+    whole = publishing.root / "acme.jwk"
+    whole.write_text(json.dumps({**json.loads(whole.read_text()), **broken} if broken else {}))
+    batch = [reconciled("one"), FileSettled(clinic="c1", file_id="one", outcome="delivered")]
+    heard = [publishing.publication.prepare(enclose(event, publishing.now)) for event in batch]
+    with publishing.centre.store.reading() as connection:
+        facts = publishing.publication.gather(connection, heard)
+    outcomes = [publishing.publication.decide(one, facts, publishing.now) for one in heard]
+    assert [(outcome.result, outcome.events) for outcome in outcomes] == [("held", ()), ("held", ())]
+
+
+def test_a_secret_that_was_cut_short_names_nobody(publishing: Publishing) -> None:
+    publishing.add_file("one")
+    secret = publishing.root / "keys" / "vendor.acme.key"
+    whole = secret.read_bytes()
+    secret.write_bytes(b"")
+    assert publishing.told(reconciled("one")) == {}
+    secret.write_bytes(whole)
+    assert [each.edge for each in publishing.due()] == ["acme"]
+
+
 def test_what_waits_for_a_vendor_that_was_taken_out_is_dropped(publishing: Publishing) -> None:
     publishing.add_file("one")
     (publishing.root / "acme.jwk").unlink()
@@ -182,6 +208,17 @@ def test_a_grant_that_is_revoked_counts_no_more_from_the_next_event_on(publishin
     assert publishing.told(reconciled("one", clinic="c2")) == {}
     publishing.config.write_text("[[vendors")
     assert sorted(publishing.told(event)) == ["beta"], "a broken configuration changes nothing"
+
+
+def test_a_grant_that_is_revoked_stays_so_when_the_role_begins_again_with_what_its_process_read(
+    publishing: Publishing,
+) -> None:
+    publishing.add_file("one", clinic="c2")
+    event = FileSettled(clinic="c2", file_id="one", outcome="delivered")
+    assert sorted(publishing.told(event)) == ["acme", "beta"]
+    publishing.configure(table("acme", disabled=True), table("beta"))
+    publishing.publication = Publication(publishing.centre.settings, publishing.keyring)
+    assert sorted(publishing.told(event)) == ["beta"]
 
 
 def test_only_the_newest_revision_is_told(publishing: Publishing) -> None:
