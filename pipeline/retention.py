@@ -259,6 +259,11 @@ def _files_of(key: EpochKey) -> Iterator[Select[Any]]:
         yield query
 
 
+def is_sealed_to(key: EpochKey) -> ColumnElement[bool]:
+    """Say of a file's row whether anything of that file is sealed to a key."""
+    return files.c.file_id.in_(union(*_files_of(key)))
+
+
 def _edges_behind(connection: Connection, key: EpochKey) -> Iterator[str]:
     end = ends_at(key.epoch) + MARGIN
     for row in connection.execute(select(edges).where(edges.c.clinic == key.clinic)):

@@ -9,7 +9,7 @@ from pipeline.authority import Authority, Issued, Purpose, found
 from pipeline.cli.desk import as_json, as_text
 from pipeline.cli.main import WrongUseError
 from pipeline.group import CENTRE_USER
-from pipeline.provisioning.server import PLUGINS, ServerFiles, server_conf, server_options
+from pipeline.provisioning.server import PLUGINS, ServerFiles, management_conf, server_conf, server_options
 from pipeline.provisioning.work import group_of
 from pipeline.settings import Settings
 
@@ -44,7 +44,7 @@ def _init(directory: Path, arguments: Namespace, now: datetime) -> int:
     authority.issue(CENTRE_USER, Purpose.CLIENT, directory / "centre", now)
     place = Path("/etc/rabbitmq/onshi")
     files = ServerFiles(place / "ca.crt", place / f"{BROKER}.crt", place / f"{BROKER}.key", place / "crl")
-    (out / "onshi.conf").write_text(server_conf(5671), encoding="utf-8")
+    (out / "onshi.conf").write_text(server_conf(5671) + management_conf(files, 15671), encoding="utf-8")
     (out / "advanced.config").write_text(server_options(files), encoding="utf-8")
     (out / "enabled_plugins").write_text(PLUGINS, encoding="utf-8")
     said = f"made {directory}: keep ca.key safe; {out} and crl/ are for the broker, centre/ for the centre's roles"

@@ -231,6 +231,11 @@ def _proving(command: "_Command", common: ArgumentParser) -> None:
     verify = command("verify", "check the invariants of the whole state; safe while everything runs")
     verify.add_argument("--logs", nargs="+", default=(), metavar="PATH", help="look for patients' names in these files")
     verify.add_argument("--limit-seconds", type=_rate, default=3600.0, metavar="S", help="what may wait how long")
+    incident = command("incident", "who is affected: the records of a time, a clinic or a key; managers only")
+    incident.add_argument("--from", dest="start", metavar="T", help="ISO 8601, else JST; with --to")
+    incident.add_argument("--to", dest="end", metavar="T")
+    incident.add_argument("--clinic")
+    incident.add_argument("--key", metavar="KEY_ID", help="as `onshi keys list --json` names it")
 
 
 def _inquiring(command: "_Command", common: ArgumentParser) -> None:

@@ -38,5 +38,5 @@ def required_manager(desk: Desk, deed: str, subject: str) -> Staff:
     staff = desk.required_staff(deed, subject)
     if staff.role != "manager":
         desk.log_access(deed, subject, "not_allowed")
-        raise WrongUseError(f"{staff.id}: only a manager may do this to keys")
+        raise WrongUseError(f"{staff.id}: only a manager may do this")
     return staff

@@ -38,6 +38,7 @@ _WITH_SETTINGS = {
     "verify": "pipeline.cli.verify:verify",
     "reference-numbers": "pipeline.cli.references:references",
     "bookings": "pipeline.cli.bookings:bookings",
+    "incident": "pipeline.cli.incident:incident",
     "resend": "pipeline.cli.resend:resend",
     "provision": "pipeline.cli.provision:provision",
     "ca": "pipeline.cli.authority:ca",

@@ -70,7 +70,7 @@ def listing(
 
 
 def _row(desk: Desk, row: Row[Any]) -> dict[str, Any]:
-    detail = _detail(desk, row)
+    detail = detail_of(desk, row)
     return {
         "file_id": row.file_id,
         "result": row.result,
@@ -92,7 +92,7 @@ def _row(desk: Desk, row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _detail(desk: Desk, row: Row[Any]) -> ResultDetail:
+def detail_of(desk: Desk, row: Row[Any]) -> ResultDetail:
     """Open what belongs to the patient, for staff only; a destroyed key leaves the row without names."""
     if desk.staff is None:
         return ResultDetail()

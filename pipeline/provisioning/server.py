@@ -32,6 +32,17 @@ ssl_cert_login_from = common_name
 """
 
 
+def management_conf(files: ServerFiles, port: int) -> str:
+    """Render what lets the management be reached with TLS alone; who provisions has a password, and no certificate."""
+    return f"""\
+management.ssl.port = {port}
+management.ssl.cacertfile = {files.ca}
+management.ssl.certfile = {files.cert}
+management.ssl.keyfile = {files.key}
+management.ssl.versions.1 = tlsv1.3
+"""
+
+
 def server_options(files: ServerFiles) -> str:
     """Render `advanced.config`: the broker's TLS options, some of which `rabbitmq.conf` has no words for."""
     return f"""\

@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey
 
 from pipeline.broker.port import TopologyError
 from pipeline.broker.rabbitmq import RabbitBroker
+from pipeline.broker.tls import Certificates
 from pipeline.topology import vendor_stream
 
 
@@ -43,10 +44,12 @@ def table(vendor: str, **values: object) -> str:
     return "\n".join(["[[vendors]]", f'id = "{vendor}"', *lines, "", ""])
 
 
-def told(url: str, vendor: str, wait: timedelta = timedelta(seconds=1)) -> list[Told]:
+def told(
+    url: str, vendor: str, wait: timedelta = timedelta(seconds=1), certificates: Certificates | None = None
+) -> list[Told]:
     """Read a vendor's stream from its first event to its end; an end is where nothing comes for `wait`."""
     try:
-        subscription = RabbitBroker(url).read_stream(vendor_stream(vendor), "first", 100)
+        subscription = RabbitBroker(url, certificates).read_stream(vendor_stream(vendor), "first", 100)
     except TopologyError:
         return []
     try:

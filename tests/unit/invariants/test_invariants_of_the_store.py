@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
 from pipeline import access, invariants, outbox
-from pipeline.custody import FileOutcome
+from pipeline.custody import Custody, FileOutcome
+from pipeline.envelope import enclose
 from pipeline.invariants import Finding
 from pipeline.sealing import KeyClass, Sealer
 from pipeline.storage import schema as t
 from pipeline.topology import Role
+from pipeline.vendor_events import DeliveryDoneNotice
 from tests.support.line import Line
 from tests.unit.reconciliation.people import row
 
@@ -150,7 +152,9 @@ def _newer_grant(connection: Connection, line: Line) -> None:
 def _no_receipt(role: str) -> Damage:
     def damage(connection: Connection, line: Line) -> None:
         del line
-        file = _first(connection, t.files, t.files.c.outcome == FileOutcome.DELIVERED.value)
+        # One whose copy is gone: not every delivered file of the samples has one, and the ids are other ones each time.
+        erased = t.files.c.file_id.in_(select(t.copies.c.file_id).where(t.copies.c.custody == Custody.ERASED.value))
+        file = _first(connection, t.files, t.files.c.outcome == FileOutcome.DELIVERED.value, erased)
         own = (t.receipts.c.file_id == file.file_id) & (t.receipts.c.consumer == role)
         connection.execute(delete(t.receipts).where(own))
 
@@ -318,6 +322,25 @@ def test_what_waits_for_a_person_is_not_stuck(finished: Line) -> None:
         connection.execute(insert(t.parked).values(**about, **message, **kept))
 
     assert names(look(finished, damage)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "broken"),
+    [({}, []), ({"cause": "another"}, ["I14"]), ({"body": b'{"event_id": "x", "clinic": "c1"}'}, ["I14"])],
+    ids=["as-it-was-said", "another-cause", "another-id-inside"],
+)
+def test_what_a_vendor_is_told_follows_from_what_led_to_it(
+    finished: Line, changed: dict[str, Any], broken: list[str]
+) -> None:
+    def damage(connection: Connection, line: Line) -> None:
+        cause = enclose(line.said[0], line.now)
+        told = {"edge": "acme", "clinic": "c1", "at": line.now, "kind": "eligibility", "handle": "h"}
+        notice = DeliveryDoneNotice(source_id=cause.id, revision=1, **told)
+        outbox.add(connection, Role.PUBLICATION, [(notice, cause)], line.now, HOUR)
+        row_ = t.outbox.c.event_id == notice.id
+        connection.execute(update(t.outbox).where(row_).values(sent_at=line.now, **changed))
+
+    assert names(look(finished, damage)) == broken
 
 
 def test_what_only_one_of_two_looks_saw_was_movement() -> None:
