@@ -213,6 +213,10 @@ def _entries(event: RecordParsed, found: FileFacts, now: datetime) -> tuple[list
 
 def _withdrawn(event: RecordParsed, found: FileFacts) -> Iterator[Entry]:
     """End every consent of a withdrawal's person: what was never given is refused as well, whatever comes later."""
+    for ended in found.ended:
+        for category in ConsentCategory:
+            grant = refusal(category, ended.source, ended.at, Flag.EXPIRED)
+            yield Entry(event.clinic, ended.terminal, ended.file_id, ended.person_hash, None, None, grant)
     over = found.withdrawn
     if over is None or over.person_hash is None or found.is_foreign:
         return

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, or_, select, tuple_
 from consumers.consent.grants import Asked, asked
 from consumers.consent.hearing import Heard, Hearing, Untaken
 from consumers.consent.person_detail import PersonDetail, person_context
-from consumers.consent.withdrawals import Withdrawals, Withdrawn
+from consumers.consent.withdrawals import TIMES, Ended, Withdrawals, Withdrawn, told_at
 from pipeline.contents import record_context
 from pipeline.errors import PermanentError
 from pipeline.events import Event, RecordParsed, RequestEvent, RequestWithdrawn
@@ -59,6 +59,7 @@ class FileFacts:
     """What it says to that request."""
     thin: tuple[Thin, ...] = ()
     withdrawn: Withdrawn | None = None
+    ended: tuple[Ended, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +131,21 @@ class Gatherer:
         heard = self._hearing.read(known.connection, request, record) if request else None
         return FileFacts(
             layer=layer_of(record),
-            # Without a time of its own a refusal counts from when the file came: not to ask is the safe side. The
-            # terminal's clock may be ahead, the centre's own note of the arrival is not.
-            processed_at=row.processed_at or min(row.captured_at, row.stored_at),
+            processed_at=told_at(row),
             is_foreign=row.reason == "foreign_answer" or (heard is not None and heard.is_foreign),
             request_id=request.request_id if request else None,
             answers=tuple(answer for answer in answers if isinstance(answer, PersonAnswer)),
             heard=heard,
             thin=tuple(answer for answer in answers if isinstance(answer, Thin)),
             withdrawn=self._withdrawals.read(known.connection, event.clinic, record, request),
+            ended=tuple(
+                ended
+                for answer in answers
+                if isinstance(answer, PersonAnswer) and answer.sealed_person is not None
+                for ended in self._withdrawals.overtaking(
+                    known.connection, event.clinic, answer.asked, answer.person_hash
+                )
+            ),
         )
 
     def _answers(
@@ -182,8 +189,7 @@ class Gatherer:
 def _files_of(parsed: Sequence[RecordParsed]) -> Select[Any]:
     columns = (files.c.file_id, files.c.clinic, files.c.reason, files.c.correlation_hash, files.c.sealed_record)
     ids = sorted({event.file_id for event in parsed})
-    times = (files.c.processed_at, files.c.captured_at, files.c.stored_at)
-    return select(*columns, *times).where(files.c.file_id.in_(ids))
+    return select(*columns, *TIMES).where(files.c.file_id.in_(ids))
 
 
 def _patients(connection: Connection, rows: Mapping[str, Row[Any]]) -> dict[tuple[str, str], str]:

@@ -15,6 +15,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +27,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.broker.open import open_broker
 from pipeline.broker.port import TopologyError
-from pipeline.cli import init
-from pipeline.cli.demo_proof import Proof, prove
+from pipeline.cli import demo_loop, init
+from pipeline.cli.demo_proof import Proof, of_visits, prove
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
 from pipeline.cli.results import listing, show_list
@@ -39,7 +40,13 @@ from producers.simulator.run import prepare
 from producers.simulator.terminal import Folders, SimulatedTerminal
 
 BASE_SECONDS: Final = 120.0
-SECONDS_A_PATIENT: Final = 0.25
+SECONDS_A_FILE: Final = 0.25
+ANSWER_WITHIN: Final = timedelta(seconds=1)
+"""The real service takes seconds as well; its answers overtake one another."""
+PROCESSING_FOR: Final = timedelta(seconds=8)
+"""Long enough for a download that comes too early."""
+_HASTE: Final = {"ONSHI_CENTRE_DOWNLOAD_FIRST_SECONDS": "1"}
+"""The simulated service is done with a bulk request sooner than the real one."""
 _FINAL: Final = ("erased", "vanished")
 
 
@@ -50,7 +57,8 @@ def demo(arguments: Namespace) -> int:
     with ExitStack() as stack:
         folder = stack.enter_context(_folder(arguments.keep))
         store = stack.enter_context(_store(arguments.store)) if arguments.store else "sqlite:///state/onshi.db"
-        text = init.configuration(broker=arguments.broker, store=store, fetch=False)
+        more = demo_loop.configured() if arguments.full else ""
+        text = init.configuration(broker=arguments.broker, store=store, fetch=arguments.full, more=more)
         settings = init.make(folder, text, patients=None)
         if not arguments.broker.startswith("embedded:"):
             _refuse_used_broker(settings)
@@ -66,17 +74,19 @@ def _run(settings: Settings, folder: Path, arguments: Namespace, out: Console) -
     with desk.closing(), _pipeline(folder / "onshi.toml", log) as process, terminal.serving():
         terminal.write_faces()
         if arguments.full:
+            demo_loop.ask_for_bookings(desk, terminal)
             terminal.write_every_kind()
-        is_final = _watch(desk, process, len(terminal.written), out)
+        is_final = _watch(desk, process, terminal, out, is_full=arguments.full)
         code = _stop(process)
         rows = listing(desk)
-        proof = prove(desk, terminal.written, rows)
+        shown = of_visits(desk, rows)
+        proof = prove(desk, terminal, rows, has_loop=arguments.full)
     seconds = time.monotonic() - started
     if code != 0:
         proof.faults.append(f"`onshi run` ended with exit code {code}")
     if not is_final:
         proof.faults.append("not every file became final in time")
-    _show(arguments, rows, proof, seconds, out)
+    _show(arguments, rows if arguments.json else shown, proof, seconds, out)
     if proof.faults:
         kept = Path(tempfile.gettempdir()) / f"onshi-demo-{secrets.token_hex(4)}.log"
         shutil.copyfile(log, kept)
@@ -95,27 +105,37 @@ def _terminal(settings: Settings, arguments: Namespace) -> SimulatedTerminal:
         count=arguments.patients,
         seed=1,
         institution_code=clinic.institution_codes[0],
+        has_mixed_consents=arguments.full,
     )
+    if arguments.full:
+        terminal.behaviour.answer_within = ANSWER_WITHIN
+        terminal.behaviour.processing_for = PROCESSING_FOR
     terminal.write_patients(chart.patients)
     return terminal
 
 
-def _watch(desk: Desk, process: subprocess.Popen[bytes], count: int, out: Console) -> bool:
+def _watch(
+    desk: Desk, process: subprocess.Popen[bytes], terminal: SimulatedTerminal, out: Console, *, is_full: bool
+) -> bool:
     """Show progress until every file is final; False when it takes too long or the run ended."""
-    deadline = time.monotonic() + BASE_SECONDS + SECONDS_A_PATIENT * count
+    count = demo_loop.expected_files(terminal)
+    deadline = time.monotonic() + BASE_SECONDS + SECONDS_A_FILE * count
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=out, transient=False) as progress:
-        known = progress.add_task("understood and matched", total=count)
-        delivered = progress.add_task("delivered to the chart", total=count)
-        erased = progress.add_task("erased at the terminal", total=count)
+        known = progress.add_task("読み取り・照合 understood", total=count)
+        delivered = progress.add_task("カルテへ到着 delivered", total=count)
+        erased = progress.add_task("端末から消去 erased", total=count)
         while time.monotonic() < deadline and process.poll() is None:
             state = gather(desk)
             outcomes, custody = state["outcomes"], state["files"]
             ended = sum(outcomes[name] for name in ("delivered", "rejected", "not_due"))
-            progress.update(known, completed=sum(outcomes.values()))
-            progress.update(delivered, completed=ended)
-            progress.update(erased, completed=sum(custody[name] for name in _FINAL))
-            if ended >= count and sum(custody[name] for name in _FINAL) >= count:
+            gone = sum(custody[name] for name in _FINAL)
+            count = demo_loop.expected_files(terminal)
+            for task, done in ((known, sum(outcomes.values())), (delivered, ended), (erased, gone)):
+                progress.update(task, completed=done, total=count)
+            # What was asked between the counting and the look has its answer still to come.
+            is_done = min(ended, gone) >= count and (not is_full or demo_loop.is_at_rest(desk))
+            if is_done and demo_loop.expected_files(terminal) == count:
                 return True
             time.sleep(0.2)
     return False
@@ -124,7 +144,7 @@ def _watch(desk: Desk, process: subprocess.Popen[bytes], count: int, out: Consol
 @contextmanager
 def _pipeline(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run `onshi run` beside us, its log in a file; it never outlives us."""
-    environment = {**os.environ, "ONSHI_HTTP_PORT": "0", "ONSHI_EDGE_REPORT_SECONDS": "5"}
+    environment = {**os.environ, "ONSHI_HTTP_PORT": "0", "ONSHI_EDGE_REPORT_SECONDS": "5", **_HASTE}
     with log.open("wb") as sink:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "pipeline.cli", "run", "--config", str(config)], stderr=sink, env=environment

@@ -10,13 +10,15 @@ from typing import Any
 from sqlalchemy import func, select
 
 from pipeline import certificates, invariants
+from pipeline.cli import demo_loop
 from pipeline.cli.desk import Desk
 from pipeline.cli.status import gather
+from pipeline.oqs.names import MessageKind
 from pipeline.storage.schema import certificates as table
 from pipeline.storage.schema import copies, files
 from pipeline.verdicts import read_codes
 from producers.simulator.cases import agrees
-from producers.simulator.terminal import Written
+from producers.simulator.terminal import SimulatedTerminal, Written
 
 
 @dataclass(slots=True)
@@ -29,41 +31,56 @@ class Proof:
     delivered: int = 0
     certified: int = 0
     verdicts: dict[str, int] = field(default_factory=dict)
+    loop: demo_loop.Loop | None = None
     faults: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        told = {name: getattr(self, name) for name in self.__slots__}
+        return told | {"loop": self.loop.as_json() if self.loop else None}
 
     def lines(self) -> Iterator[str]:
         yield ""
         yield "確認結果  " + "  ".join(f"{read_codes(code)[0].label} {count}" for code, count in self.verdicts.items())
         yield ""
-        yield f"terminal folders (face, res, req): {self.left_on_terminal} of {self.written} files left"
-        yield f"chart inbox: {self.in_chart} of {self.delivered} files with their record"
-        yield f"erasure certificates: {self.certified}, every chain verified"
+        yield f"端末に残ったファイル {self.left_on_terminal}／{self.written} (terminal folders face, res, req)"
+        yield f"カルテに届いたファイル {self.in_chart}／{self.delivered}、記録つき (chart inbox, each with its record)"
+        yield f"消去証明 {self.certified} 件、連鎖を検証済み (erasure certificates, every chain verified)"
+        if self.loop:
+            yield from self.loop.lines()
         yield from (f"✗ {fault}" for fault in self.faults)
         yield (
-            "all is well: nothing lost, nothing twice, nothing left"
+            "すべて良好：紛失・重複・残存なし (all is well: nothing lost, nothing twice, nothing left)"
             if not self.faults
-            else f"{len(self.faults)} faults"
+            else f"不一致 {len(self.faults)} 件 (faults)"
         )
 
 
-def prove(desk: Desk, written: Sequence[Written], rows: list[dict[str, Any]]) -> Proof:
+def prove(desk: Desk, terminal: SimulatedTerminal, rows: list[dict[str, Any]], *, has_loop: bool) -> Proof:
     """Look at folders, chart and store, and compare with what the simulator knows it wrote."""
     clinic = desk.settings.clinics[0]
     assert clinic.chart is not None
-    proof = Proof(written=len(written))
-    proof.verdicts = dict(Counter(code for row in rows for code in row["verdicts"]).most_common())
-    for terminal in clinic.terminals:
-        for folder in (terminal.face, terminal.res, terminal.req):
+    written = terminal.written
+    proof = Proof(written=demo_loop.expected_files(terminal))
+    proof.verdicts = dict(Counter(code for row in of_visits(desk, rows) for code in row["verdicts"]).most_common())
+    for own in clinic.terminals:
+        for folder in (own.face, own.res, own.req):
             proof.left_on_terminal += sum(1 for _ in folder.iterdir())
     _check_store(desk, proof)
     _check_inbox(clinic.chart.inbox, proof)
     if proof.left_on_terminal:
         proof.faults.append(f"{proof.left_on_terminal} files are left on the terminal")
     _check_verdicts(desk, written, rows, proof)
+    if has_loop:
+        proof.loop = demo_loop.prove(desk, terminal, desk.now)
+        proof.faults.extend(proof.loop.faults)
     return proof
+
+
+def of_visits(desk: Desk, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave the results of face files: one for each patient who came, as reception looks at them."""
+    with desk.store.reading() as connection:
+        faces = set(connection.scalars(select(files.c.file_id).where(files.c.kind == MessageKind.FACE.value)))
+    return [row for row in rows if row["file_id"] in faces]
 
 
 def _check_store(desk: Desk, proof: Proof) -> None:

@@ -115,7 +115,9 @@ def _setting_up(command: "_Command") -> None:
     demo.add_argument("--patients", type=_count, default=50, metavar="N")
     demo.add_argument("--broker", default="embedded:", metavar="URL")
     demo.add_argument("--store", metavar="URL")
-    demo.add_argument("--full", action="store_true", help="every kind of message, requests answered, hard cases")
+    demo.add_argument(
+        "--full", action="store_true", help="every kind of message, hard cases, and all that consents lead to"
+    )
     demo.add_argument("--keep", metavar="DIR", help="work in this new folder and leave it")
     simulate = command("simulate", "write realistic terminal files")
     simulate.add_argument("--terminal", required=True, metavar="T", help="terminal id, or CLINIC/TERMINAL")

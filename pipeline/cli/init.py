@@ -26,8 +26,12 @@ def configuration(
     store: str = "sqlite:///state/onshi.db",
     os_user: str | None = None,
     fetch: bool = True,
+    more: str = "",
 ) -> str:
-    """Write the text of a single-clinic configuration. `fetch`: whether consents lead to requests by themselves."""
+    """Write the text of a single-clinic configuration. `fetch`: whether consents lead to requests by themselves.
+
+    `more`: lines that follow in the clinic, before its staff.
+    """
     user = os_user or pwd.getpwuid(os.geteuid()).pw_name
     return f"""\
 # Onshi (オン資) for one clinic. Paths are relative to this file.
@@ -58,7 +62,7 @@ institution_codes = ["9919000011"]    # 医療機関コード: yours, ten digits
 
   [clinics.fetch]                     # medication and checkups (薬剤情報・特定健診) of whoever consents to it
   enabled = {json.dumps(fetch)}{" " * (26 if fetch else 25)}# ask for them by itself
-
+{more}
 [[staff]]
 id = "s1"
 os_user = {json.dumps(user)}

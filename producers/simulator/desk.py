@@ -35,6 +35,10 @@ _PDF: Final = ("1", "3")
 _WITH_TREATMENTS: Final = ("3", "4")
 _MEDICATION_CATEGORIES: Final = ("1", "2", "3", "4")
 _CHECKUP_CATEGORIES: Final = ("1", "2")
+_NEEDED: Final[dict[MessageKind, tuple[ConsentCategory, ...]]] = {
+    MessageKind.MEDICATION: (ConsentCategory.MEDICATION,),
+    MessageKind.CHECKUP: (ConsentCategory.CHECKUP,),
+}
 _NO_RECEPTION: Final = ("SAMPLE010", "（見本）受付番号が正しくありません。")
 _BY_CONSENT: Final = (MessageKind.BULK_VISIT, MessageKind.BULK_ONLINE)
 
@@ -48,6 +52,8 @@ class Behaviour:
     """How the service behaves from now on; a test or a demonstration changes it while it runs."""
 
     answer_after: timedelta = timedelta(0)
+    answer_within: timedelta = timedelta(0)
+    """How much longer an answer may take, each by chance; so answers overtake one another."""
     processing_for: timedelta = timedelta(seconds=2)
     fails: frozenset[MessageKind] = frozenset()
     is_silent: bool = False
@@ -218,10 +224,27 @@ class Desk:
         number = self.register.reference_number(entry.coverage)
         return ".xml", history_answers.checkup(frame, request, entry.person, number)
 
-    def _allowed(self, request: ReturnedRequest, needed: Sequence[ConsentCategory]) -> Entry | Refusal:
+    def consents_behind(self, name: FileName, request: ReturnedRequest) -> dict[ConsentCategory, datetime]:
+        """Say which consents a request for a person's history relies on, and when each ends; what is missing is not
+        among them.
+        """
+        needed = _NEEDED.get(name.kind)
+        if needed is None:
+            return {}
+        if name.kind is MessageKind.MEDICATION and request.file_category in _WITH_TREATMENTS:
+            needed = (*needed, ConsentCategory.DIAGNOSIS)
+        found = self._subject(request)
+        ends = {one: self.register.granted_until(found[0].coverage, one) for one in needed} if len(found) == 1 else {}
+        return {category: until for category, until in ends.items() if until is not None}
+
+    def _subject(self, request: ReturnedRequest) -> list[Entry]:
         head = request.header
-        query = Query(head.insurer_number or "", head.symbol or "", head.number or "", head.branch_number or "")
-        found = self.register.find(query)
+        return self.register.find(
+            Query(head.insurer_number or "", head.symbol or "", head.number or "", head.branch_number or "")
+        )
+
+    def _allowed(self, request: ReturnedRequest, needed: Sequence[ConsentCategory]) -> Entry | Refusal:
+        found = self._subject(request)
         if len(found) != 1:
             return history_answers.UNKNOWN_PERSON
         now = self.clock.now()

@@ -33,12 +33,15 @@ def prepare(
     rate: float | None = None,
     clock: Clock | None = None,
     modes: Modes | None = None,
+    has_mixed_consents: bool = False,
 ) -> SimulatedTerminal:
     """Make the folders and a terminal for `count` visits that has written nothing yet."""
     clock = clock or SystemClock()
     folders.make()
     population = Population(seed, count, institution_code, clock.now().astimezone(JST).date())
-    return SimulatedTerminal(folders, population, clock, seed, rate=rate, modes=modes)
+    return SimulatedTerminal(
+        folders, population, clock, seed, rate=rate, modes=modes, has_mixed_consents=has_mixed_consents
+    )
 
 
 def simulate(

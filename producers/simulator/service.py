@@ -4,29 +4,35 @@ The connection program takes it within a moment and, when the service has answer
 under the same base name (oqs-interface section 1.3).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from pipeline.clock import Clock
+from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.oqs.names import Direction, FileName, Folder, parse_name
 from pipeline.oqs.parse import parse
 from pipeline.oqs.records import ReturnedRequest
 from pipeline.oqs.rejection import RejectedError
+from producers.simulator.chance import chance
 from producers.simulator.desk import Behaviour, Desk, MalformedError, Reply, returned
 from producers.simulator.writing import Pace, write_file
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Asked:
-    """One request that was taken. `replies` are the names written or still to be written for it."""
+    """One request that was taken. `replies` are the names written or still to be written for it.
+
+    `consents`: those it relies on, with their ends, as the service knew them when it took the request.
+    """
 
     name: FileName
     at: datetime
     content: bytes
     request: ReturnedRequest | None
     replies: tuple[str, ...]
+    consents: Mapping[ConsentCategory, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -38,12 +44,13 @@ class _Due:
 class Service:
     """The terminal's connection to the service (連携アプリケーション). Not safe for several threads at once."""
 
-    def __init__(self, req: Path, res: Path, desk: Desk, clock: Clock, pace: Pace) -> None:
+    def __init__(self, req: Path, res: Path, desk: Desk, clock: Clock, pace: Pace, *, seed: int) -> None:
         self._req = req
         self._res = res
         self._desk = desk
         self._clock = clock
         self._pace = pace
+        self._die = chance(seed, "service")
         self._due: list[_Due] = []
         self.asked: list[Asked] = []
 
@@ -68,8 +75,11 @@ class Service:
         except FileNotFoundError:
             return False  # withdrawn by whoever asked
         request, replies = self._replies(name, content)
-        self.asked.append(Asked(name, self._clock.now(), content, request, tuple(reply.name for reply in replies)))
-        at = self._clock.monotonic() + self.behaviour.answer_after.total_seconds()
+        consents = {} if request is None else self._desk.consents_behind(name, request)
+        names = tuple(reply.name for reply in replies)
+        self.asked.append(Asked(name, self._clock.now(), content, request, names, consents))
+        wait = self.behaviour.answer_after + self._die.random() * self.behaviour.answer_within
+        at = self._clock.monotonic() + wait.total_seconds()
         self._due += [_Due(at, reply) for reply in replies]
         return True
 

@@ -19,6 +19,7 @@ from producers.simulator.chart_rows import write_rows
 from producers.simulator.desk import Behaviour, Desk
 from producers.simulator.face_file import face_name, render_face
 from producers.simulator.markup import hash_order
+from producers.simulator.mixture import mixed
 from producers.simulator.people import Population
 from producers.simulator.register import Register
 from producers.simulator.service import Service
@@ -68,7 +69,10 @@ class Written:
 
 
 class SimulatedTerminal:
-    """One terminal with its service. `rate`: face files a second, `None` for as fast as it goes."""
+    """One terminal with its service. `rate`: face files a second, `None` for as fast as it goes.
+
+    `has_mixed_consents`: patients consent in every shape there is, some of them long ago (`mixture`).
+    """
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class SimulatedTerminal:
         *,
         rate: float | None = None,
         modes: Modes | None = None,
+        has_mixed_consents: bool = False,
     ) -> None:
         self._folders = folders
         self._clock = clock
@@ -87,11 +92,12 @@ class SimulatedTerminal:
         self._die = chance(seed, "terminal")
         self._order = hash_order(seed)
         self._institution_code = population.institution_code
-        self.visits: tuple[Visit, ...] = visits_of(population)
+        visits = visits_of(population)
+        self.visits: tuple[Visit, ...] = tuple(mixed(visits)) if has_mixed_consents else visits
         self.register = Register(self.visits)
         self.written: list[Written] = []
         self._desk = Desk(self.register, population.institution_code, clock, self._order)
-        self.service = Service(folders.req, folders.res, self._desk, clock, self._modes.pace)
+        self.service = Service(folders.req, folders.res, self._desk, clock, self._modes.pace, seed=seed)
 
     @property
     def behaviour(self) -> Behaviour:
@@ -112,7 +118,8 @@ class SimulatedTerminal:
 
     def write_face(self, visit: Visit) -> Written:
         """Write the face file of one visit; the service holds the patient's consents from now on."""
-        now = self._clock.now()
+        # To the second, as the file tells it: the service ends the consents when the file says.
+        now = self._clock.now().replace(microsecond=0) - visit.age
         name = face_name(self._institution_code, now, self._die)
         content = render_face(visit, self._institution_code, now, self._die, self._order)
         self.register.hold_session(visit, now)

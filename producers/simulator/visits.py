@@ -5,6 +5,7 @@ The planned differences between file and chart are made here and nowhere else.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from random import Random
 from typing import Final
 
@@ -37,6 +38,7 @@ class Visit:
     """One visit. `people`: as the service tells of them, one for each result block.
 
     `patient_id`: the chart patient whom the first result belongs to, or `None` where no machine may say.
+    `age`: how long before its file is written the patient was at the reader.
     """
 
     at: int
@@ -47,6 +49,7 @@ class Visit:
     consents: Consents
     reference_number: str = ""
     validity: Validity = Validity.VALID
+    age: timedelta = timedelta(0)
 
     @property
     def person(self) -> Person:

@@ -58,6 +58,11 @@ def test_every_kind_of_message_comes_through() -> None:
     told = demo("--patients", "40", "--full")
     assert told["proof"]["left_on_terminal"] == 0
     assert told["proof"]["faults"] == []
+    loop = told["proof"]["loop"]
+    assert loop["delivered"] == loop["asked"]["YZKsiquc"] + loop["asked"]["TKKsiquc"] > 0
+    assert loop["asked"]["OQSmuquc"] > 1
+    assert loop["too_early"] > 0
+    assert loop["numbers"] > 0
 
 
 def test_a_demo_that_is_ended_takes_its_roles_and_its_folder_with_it(tmp_path) -> None:

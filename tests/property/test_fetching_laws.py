@@ -44,7 +44,7 @@ ANSWERS = st.builds(
 )
 FILES = st.lists(ANSWERS, min_size=1, max_size=3, unique_by=lambda answer: answer.category)
 STEPS = st.one_of(
-    st.tuples(st.just("hear"), FILES, st.integers(1, 2)),
+    st.tuples(st.just("hear"), FILES, st.integers(1, 2), st.booleans()),
     st.tuples(st.just("wait"), st.sampled_from([1, 3, 30, 120, 200])),
     st.tuples(st.just("limit"), st.integers(0, 5), st.sampled_from([-61, -60, -60, -59, 0])),
     st.tuples(st.just("set"), st.sampled_from([-25, 25, -1, 1])),
@@ -54,7 +54,7 @@ STEPS = st.one_of(
 
 
 def _story(first: list[Answer], rest: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return [("hear", first, 1), *rest]
+    return [("hear", first, 1, True), *rest]
 
 
 STORIES = st.builds(_story, FILES, st.lists(STEPS, min_size=1, max_size=9))
@@ -79,8 +79,8 @@ def _empty(centre: Centre) -> None:
 def _live(world: World, steps: list[tuple[Any, ...]]) -> None:
     for step in steps:
         match step:
-            case ("hear", answers, times_over):
-                world.hear(answers, times_over)
+            case ("hear", answers, times_over, is_timed):
+                world.hear(answers, times_over, is_timed=is_timed)
             case ("wait", seconds):
                 world.wall.pass_time(seconds)
             case ("limit", number, seconds):

@@ -4,7 +4,7 @@ The oracle knows nothing of the product: it reads the digits that stand in the f
 """
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -88,11 +88,13 @@ class World:
         self._processes = [Consent(self.centre.settings, self.centre.keyring) for _ in range(2)]
         self._watches = [ClockWatch(self.wall) for _ in self._processes]
 
-    def hear(self, answers: list[Answer], times: int = 1) -> None:
-        """Let a face file arrive, perhaps more than once."""
-        self.heard += answers
+    def hear(self, answers: list[Answer], times: int = 1, *, is_timed: bool = True) -> None:
+        """Let a face file arrive, perhaps more than once, perhaps without a time of its own."""
         record = face(*(answer.group for answer in answers))
-        processed = instant(answers[0].at)
+        processed = instant(answers[0].at) if is_timed else None
+        # A refusal has no time but its file's; without that it counts from when the file came, which here is the start.
+        refused_at = digits(processed or START)
+        self.heard += [answer if answer.is_given else replace(answer, at=refused_at) for answer in answers]
         event = store_file(self.centre, f"face-{next(self._numbers)}", record, processed)
         for _ in range(times):
             self._handle(event)

@@ -56,8 +56,9 @@ class Site:
         store: str | None = None,
         two_clinics: bool = False,
         fetch: bool = False,
+        more: str = "",
     ) -> None:
-        text = configuration(broker=broker, fetch=fetch, **({"store": store} if store else {}))
+        text = configuration(broker=broker, fetch=fetch, more=more, **({"store": store} if store else {}))
         if two_clinics:
             text = text.replace("[[staff]]", f"{SECOND_CLINIC}[[staff]]")
         self.root = root

@@ -307,11 +307,28 @@ def test_withdrawal_ends_the_visit_grant_of_its_person(centre: Centre, *, is_our
     assert not next(row for row in centre.rows(standings) if row["category"] == "medication")["granted"]
 
 
-def test_withdrawal_that_overtakes_the_grant_ends_it_all_the_same(centre: Centre) -> None:
-    _ask_withdrawal(centre)
-    _withdraw(centre, "OQSsihvd01req_abc123abc123")
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_withdrawal_that_overtakes_the_grant_ends_it_all_the_same(centre: Centre, *, is_ours: bool) -> None:
+    if is_ours:
+        _ask_withdrawal(centre)
+    _withdraw(centre, "OQSsihvd01req_abc123abc123" if is_ours else None)
     _visit(centre)
     assert not next(row for row in centre.rows(standings) if row["category"] == "medication")["granted"]
+
+
+def test_our_withdrawal_for_one_twin_does_not_end_the_grant_of_the_other(centre: Centre) -> None:
+    _ask_withdrawal(centre)
+    _withdraw(centre, "OQSsihvd01req_abc123abc123")
+    _visit(centre, "ﾚｲｼﾞ ｱｷ")
+    assert [row["granted"] for row in centre.rows(standings) if row["granted"]] == [True]
+
+
+def test_withdrawal_of_another_card_that_came_first_ends_nothing(centre: Centre) -> None:
+    _withdraw(centre, None, branch_number="02")
+    record = face(granted(NOW, NOW + DAY))
+    told = record.model_copy(update={"results": (record.results[0].model_copy(update={"branch_number": "01"}),)})
+    _handle(centre, store_file(centre, "v", told, kind=MessageKind.VISIT), NOW)
+    assert centre.row(standings)["granted"]
 
 
 def test_withdrawal_leaves_the_reader_s_grant_standing(centre: Centre) -> None:
