@@ -56,7 +56,7 @@ def away(run: Scenario, node: RabbitNode, seconds: float) -> None:
     until = time.monotonic() + seconds
     run.fault()
     try:
-        for count in (20, 40, 150):
+        for count in (20, 40, 60):
             run.arrive(20)
             run.spooled(count)
         # The length of the absence is the fault itself here; nothing shows from outside how often was tried.
