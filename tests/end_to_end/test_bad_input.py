@@ -81,7 +81,7 @@ def test_what_is_no_plain_file_of_ours_is_held_untouched_with_its_victim(made: S
     made.simulate(3)
     process = made.start()
     made.wait_until_final(3)
-    eventually(lambda: made.ask("status")["files"]["held"] == 5, 60, "five refused copies")
+    eventually(lambda: made.state()["files"]["held"] == 5, 60, "five refused copies")
     told = reasons(made)
     assert {told[face_name(n)] for n in (1, 2)} == {"linked"} or told[face_name(1)] == "not_regular"
     assert told[face_name(2)] == "linked"

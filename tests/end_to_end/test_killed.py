@@ -76,7 +76,7 @@ def test_one_clinics_unwritable_inbox_never_holds_up_another_clinic(tmp_path: Pa
         process = made.start()
         with Taker(other.chart.inbox) as taker:
             eventually(lambda: len(taker.taken) == 120, 120, "the other clinic's files")
-            eventually(lambda: made.ask("status")["files"]["erased"] == 60, 120, "their erasure")
+            eventually(lambda: made.state()["files"]["erased"] == 60, 120, "their erasure")
         assert len(names([made.face])) == 60, "nothing undelivered was erased"
         blocked.unlink()
         blocked.mkdir()

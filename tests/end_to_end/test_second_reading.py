@@ -25,11 +25,11 @@ def run_story(made: Site) -> None:
     made.config.write_text(text)
     process = made.start()
     assert made.ask("files", "reparse", "--all", "--outcome", "rejected")["rereading"] == 4
-    eventually(lambda: made.ask("status")["outcomes"]["delivered"] == 4, 90, "delivered after all")
+    eventually(lambda: made.state()["outcomes"]["delivered"] == 4, 90, "delivered after all")
     records = eventually(lambda: _records(made, 4), 30, "in the chart's inbox")
     assert {record["revision"] for record in records} == {2}
     assert len(list(made.inbox.glob("*.xml"))) == 4
-    eventually(lambda: made.ask("status")["files"]["erased"] == made.ask("status")["certificates"], 60, "certified")
+    eventually(lambda: made.state()["files"]["erased"] == made.state()["certificates"], 60, "certified")
     proof = made.say("verify")
     assert proof.returncode == 0, proof.stdout + proof.stderr
     assert made.ask("status")["parked"] == {}

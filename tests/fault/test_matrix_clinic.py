@@ -27,7 +27,7 @@ def test_an_inbox_that_is_missing_for_a_while_gets_everything_once_when_it_is_ba
         run.made.inbox.rename(tmp_path / "elsewhere")
         run.fault()
         run.arrive(40)
-        eventually(lambda: run.made.ask("status")["files"]["stored"] == 40, 150, "40 files that wait for the chart")
+        eventually(lambda: run.made.state()["files"]["stored"] == 40, 150, "40 files that wait for the chart")
         assert len(names([run.made.face])) == 40, "nothing undelivered was erased"
         (tmp_path / "elsewhere").rename(run.made.inbox)
         run.healed()
@@ -58,18 +58,18 @@ def test_a_share_that_is_away_for_a_while_makes_nothing_vanish(tmp_path: Path) -
         process = run.made.start()
         run.arrive(10)
         run.taken(20)
-        eventually(lambda: run.made.ask("status")["files"]["erased"] == 10, 150)
+        eventually(lambda: run.made.state()["files"]["erased"] == 10, 150)
         # The chart's folder goes too, so that files are still on the terminal when its share goes.
         run.made.inbox.rename(tmp_path / "inbox")
         run.arrive(40)
-        eventually(lambda: run.made.ask("status")["files"]["stored"] == 40, 150)
+        eventually(lambda: run.made.state()["files"]["stored"] == 40, 150)
         for times in range(1, 4):
             run.made.face.rename(tmp_path / "face")
             run.fault()
             run.said("a folder is away", times)
             (tmp_path / "face").rename(run.made.face)
             # It is said once for each absence, so the return must have been seen before it goes again.
-            eventually(lambda: not run.made.ask("status")["terminals"]["t1"]["faults"], 150)
+            eventually(lambda: not run.made.state()["terminals"]["t1"]["faults"], 150)
         assert run.made.ask("status")["files"]["vanished"] == 0
         (tmp_path / "inbox").rename(run.made.inbox)
         run.healed()
@@ -85,7 +85,7 @@ def test_a_share_that_was_replaced_by_an_empty_folder_makes_nothing_vanish_and_n
         run.made.start()
         run.made.inbox.rename(tmp_path / "inbox")
         run.arrive(30)
-        eventually(lambda: run.made.ask("status")["files"]["stored"] == 30, 150)
+        eventually(lambda: run.made.state()["files"]["stored"] == 30, 150)
         run.made.face.rename(tmp_path / "face")
         run.made.face.mkdir()
         run.fault()
@@ -158,7 +158,7 @@ def test_files_moved_away_during_capture_are_delivered_or_never_taken_and_none_i
             path.rename(run.made.face / path.name)
         run.healed()
         eventually(lambda: names([run.made.face]) == [], 120, "an empty folder")
-        eventually(lambda: delivered(run) == run.files and not run.made.ask("status")["files"]["stored"], 150)
+        eventually(lambda: delivered(run) == run.files and not run.made.state()["files"]["stored"], 150)
         run.drained()
         assert run.made.stop(process) == 0
         run.prove()
@@ -172,7 +172,7 @@ def test_an_inbox_that_is_read_only_for_a_while_gets_everything_once_when_it_can
         with read_only(run.made.inbox):
             run.fault()
             run.arrive(40)
-            eventually(lambda: run.made.ask("status")["files"]["stored"] >= 40, 150, "40 files that wait for the chart")
+            eventually(lambda: run.made.state()["files"]["stored"] >= 40, 150, "40 files that wait for the chart")
             assert len(names([run.made.face])) >= 40, "nothing undelivered was erased"
         run.healed()
         run.finish()
@@ -205,7 +205,7 @@ def test_a_share_that_is_read_only_for_a_while_is_delivered_and_erased_when_it_c
         run.made.wait_until_final(20)
         run.made.inbox.rename(tmp_path / "inbox")
         run.arrive(40)
-        eventually(lambda: run.made.ask("status")["files"]["stored"] == 40, 150, "40 files that wait for the chart")
+        eventually(lambda: run.made.state()["files"]["stored"] == 40, 150, "40 files that wait for the chart")
         # The terminal holds its folder open, so a mount above it would change nothing: its calls are answered instead.
         calls = "renameat,renameat2,unlinkat"
         refuse = ("-P", str(run.made.face), "-e", f"trace={calls}", "-e", f"inject={calls}:error=EROFS")

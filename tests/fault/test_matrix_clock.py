@@ -45,7 +45,7 @@ def test_a_terminal_whose_clock_is_a_day_off_delivers_and_erases_only_when_it_is
         for role in ("chart", "parsing", "reconciliation", "consent", "forwarding", "deletion"):
             run.made.start(role)
         run.taken(40)
-        eventually(lambda: run.made.ask("status")["outcomes"]["delivered"] == 20, 150)
+        eventually(lambda: run.made.state()["outcomes"]["delivered"] == 20, 150)
         assert len(names([run.made.face])) == 20, "erased on the word of a wrong clock"
         assert run.made.stop(wrong) == 0
         run.made.start("terminal")
@@ -67,7 +67,7 @@ def test_a_clock_that_is_set_while_files_flow_stops_erasure_and_not_delivery(
         run.said("clock unreliable")
         run.arrive(20)
         run.taken(80)
-        eventually(lambda: run.made.ask("status")["outcomes"]["delivered"] == 40, 150)
+        eventually(lambda: run.made.state()["outcomes"]["delivered"] == 40, 150)
         assert len(names([run.made.face])) == 20, "erased on the word of a clock that was just set"
         source.write_text("+0\n")
         assert run.made.stop(process) == 0

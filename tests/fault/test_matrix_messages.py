@@ -52,7 +52,7 @@ def test_poison_in_every_queue_is_parked_and_no_neighbour_goes_with_it(tmp_path:
         # Straight, by way of the retry tier, and by way of the parked queue: what has an id of its own once.
         parked = {role.value: 7 for role in ROLES_OF_A_CENTRE}
         run.healed()
-        eventually(lambda: run.made.ask("status")["parked"] == parked, 150, "the poison's parking")
+        eventually(lambda: run.made.state()["parked"] == parked, 150, "the poison's parking")
         run.finish(parked=parked)
 
 
@@ -107,7 +107,8 @@ def test_every_event_again_twice_and_in_any_order_changes_nothing(tmp_path: Path
         queues = [*(work_queue(role) for role in ROLES_OF_A_CENTRE), *EDGES]
         eventually(lambda: not any(broker.depth(queue) for queue in queues), 150, "empty queues")
         run.finish()
-        assert not any(broker.depth(queue) for queue in queues)
+        # What the centre answered an edge last may wait for that edge's next start.
+        assert not any(broker.depth(work_queue(role)) for role in ROLES_OF_A_CENTRE)
         after = run.made.ask("status")
         for key in ("files", "outcomes", "certificates"):
             assert after[key] == before[key]

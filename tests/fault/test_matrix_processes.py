@@ -86,7 +86,7 @@ def test_a_chart_that_stands_still_for_a_while_holds_nothing_else_up(tmp_path: P
         os.kill(processes[Role.CHART].pid, signal.SIGSTOP)
         run.fault()
         run.arrive(40)
-        eventually(lambda: sum(run.made.ask("status")["outcomes"].values()) == 80, 150, "every file in the store")
+        eventually(lambda: sum(run.made.state()["outcomes"].values()) == 80, 150, "every file in the store")
         os.kill(processes[Role.CHART].pid, signal.SIGCONT)
         run.healed()
         run.finish()

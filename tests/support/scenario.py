@@ -82,7 +82,7 @@ class Scenario:
         eventually(lambda: sum(p.read_text().count(words) for p in logs("run-*.log")) >= times, seconds, words)
 
     def _waiting(self) -> int:
-        custody = self.made.ask("status")["files"]
+        custody = self.made.state()["files"]
         return int(custody["spooled"]) + int(custody["captured"])
 
     def finish(self, seconds: float = 240, parked: Mapping[str, int] | None = None) -> dict[str, Any]:

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from pipeline.cli.desk import Desk
 from pipeline.cli.init import configuration, make
+from pipeline.cli.status import gather
 from pipeline.clinic_settings import Clinic
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load
 from pipeline.topology import CENTRE_ROLES, Role
 from tests.support.eventually import eventually
 
@@ -142,6 +146,13 @@ class Site:
         assert answer.returncode == 0, answer.stderr
         return json.loads(answer.stdout)
 
+    def state(self) -> dict[str, Any]:
+        """Look as `onshi status` does, without the start of a process: what waits for a condition looks often."""
+        time.sleep(0.1)
+        settings = load(self.config, self._environment())
+        with Desk(settings, Namespace(json=True)).closing() as desk:
+            return gather(desk)
+
     def simulate(self, count: int, seed: int = 1, clinic: str = "c001", *, patients: Path | None = None) -> None:
         """Write invented faces, and put their patients where the chart keeps its list."""
         own = self.settings.clinic(clinic)
@@ -157,7 +168,7 @@ class Site:
         """Wait until this many copies are gone and no file is pending."""
 
         def is_final() -> dict[str, Any] | None:
-            state: dict[str, Any] = self.ask("status")
+            state = self.state()
             gone = state["files"]["erased"] + state["files"]["vanished"]
             return state if gone >= count and state["outcomes"]["pending"] == 0 else None
 
