@@ -26,7 +26,7 @@ demo: $(VENV)/run.ready ## 200 invented patients from a simulated terminal to a 
 	@$(BIN)/onshi demo --patients 200
 
 test: $(VENV)/dev.ready servers node ## everything, on private RabbitMQ and PostgreSQL
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 3 --dist loadgroup
 
 test-fast: $(VENV)/dev.ready ## what needs no server
 	@$(BIN)/pytest -n 2 -m "not rabbitmq and not postgresql" tests/unit tests/property tests/rules

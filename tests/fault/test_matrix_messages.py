@@ -106,9 +106,8 @@ def test_every_event_again_twice_and_in_any_order_changes_nothing(tmp_path: Path
         run.healed()
         queues = [*(work_queue(role) for role in ROLES_OF_A_CENTRE), *EDGES]
         eventually(lambda: not any(broker.depth(queue) for queue in queues), 150, "empty queues")
+        # An edge that ends still reports, and may be answered: what waits after the end waits for the next start.
         run.finish()
-        # What the centre answered an edge last may wait for that edge's next start.
-        assert not any(broker.depth(work_queue(role)) for role in ROLES_OF_A_CENTRE)
         after = run.made.ask("status")
         for key in ("files", "outcomes", "certificates"):
             assert after[key] == before[key]

@@ -60,8 +60,8 @@ def test_an_erasure_that_was_cut_short_is_not_certified_from_the_empty_folder_be
     db = sqlite3.connect(terminal.ledger)
     db.execute(
         "INSERT INTO erasures (copy_id, quarantine, phase, cause, correlation, traceparent, intended_at)"
-        " VALUES (?, '.onshi-0123456789abcdef', 'overwriting', 'c', 'c', '00', 1)",
-        (event.copy_id,),
+        " VALUES (?, '.onshi-0123456789abcdef', 'overwriting', 'c', 'c', ?, 1)",
+        (event.copy_id, f"00-{'0123456789abcdef' * 2}-0123456789abcdef-01"),
     )
     db.commit()
     db.close()

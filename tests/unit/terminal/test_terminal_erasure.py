@@ -208,11 +208,12 @@ def crashed_with(terminal: TerminalBench, phase: str, quarantine: str) -> None:
     terminal.stop()
     db = sqlite3.connect(terminal.ledger)
     (copy_id,) = db.execute("SELECT copy_id FROM copies").fetchone()
-    db.execute("INSERT INTO erasures VALUES (?, ?, ?, 'c', 'c', ?, 1, NULL)", (copy_id, quarantine, phase, "00-0-0-01"))
+    db.execute("INSERT INTO erasures VALUES (?, ?, ?, 'c', 'c', ?, 1, NULL)", (copy_id, quarantine, phase, TRACE))
     db.commit()
     db.close()
 
 
+TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 QUARANTINE = ".onshi-aa.erasing"
 
 
