@@ -12,7 +12,7 @@ from pika import SelectConnection, URLParameters
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from pika.connection import Connection
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from pipeline.broker.port import BrokerAwayError, TopologyError
 from pipeline.broker.rabbitmq_headers import forgive
@@ -41,6 +41,8 @@ def fault_of(reason: BaseException) -> OnshiError:
             return TopologyError(reason.reply_text)
         if reason.reply_code in REFUSED:
             return PermanentError("refused", f"the broker answered {reason.reply_code}")
+    if isinstance(reason, ConnectionClosedByBroker):
+        return BrokerAwayError(f"the broker is away (it closed the connection with {reason.reply_code})")
     return BrokerAwayError(f"the broker is away ({type(reason).__name__})")
 
 

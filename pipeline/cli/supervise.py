@@ -20,6 +20,7 @@ LONGEST_PAUSE: Final = 30.0
 STEADY_SECONDS: Final = 60.0
 """A part that ran this long starts over with the first pause."""
 GRACE_SECONDS: Final = 30.0
+WAKE_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -36,7 +37,9 @@ def run_threads(parts: Sequence[Part], stop: threading.Event) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        # A signal that another thread took is handled when the main thread wakes, and an endless join never does.
+        while thread.is_alive():
+            thread.join(WAKE_SECONDS)
 
 
 def _keep_running(part: Part, stop: threading.Event) -> None:

@@ -1,15 +1,18 @@
 """A clock is wrong by a day, or is set while the roles run: the flow goes on, and nothing is erased on its word."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.support import wrong_clock
 from tests.support.eventually import eventually
 from tests.support.scenario import scenario
 from tests.support.site import names
 
 pytestmark = [pytest.mark.takes(30), pytest.mark.timeout(600)]
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+SLEEPS = Path(wrong_clock.__file__).parent
 MISSING = "libfaketime is not installed: apt-get install faketime"
 
 
@@ -21,7 +24,13 @@ def library() -> Path:
 
 
 def shifted(library: Path, by: str) -> dict[str, str]:
-    return {"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": by,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_NO_CACHE": "1",
+        "PYTHONPATH": os.pathsep.join([str(SLEEPS), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep),
+    }
 
 
 def settable(library: Path, source: Path) -> dict[str, str]:

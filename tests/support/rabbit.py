@@ -63,6 +63,8 @@ class RabbitNode:
         """Where rabbitmq_prometheus serves."""
         self._name = f"onshi-{secrets.token_hex(4)}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+        """How often it was started."""
         self._write_configuration(definitions)
         self._env = self._environment()
         self._epmd = _child(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], self._env, self._base)
@@ -78,6 +80,7 @@ class RabbitNode:
 
     def start(self) -> Self:
         self._process = _child([str(self._scripts / "rabbitmq-server")], self._env, self._base)
+        self.starts += 1
         until = time.monotonic() + 90
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
@@ -110,6 +113,11 @@ class RabbitNode:
         self._epmd.kill()
         self._epmd.wait(10)
         shutil.rmtree(self._base, ignore_errors=True)
+
+    def complaints(self, most: int = 60) -> str:
+        """Return the last lines of the node's log that tell of an error: the folder is gone when a run is looked at."""
+        lines = [line for path in (self._base / "log").glob("*.log") for line in path.read_text().splitlines()]
+        return "\n".join([line for line in lines if "[error]" in line or "[critical]" in line][-most:])
 
     def add_vhost(self) -> str:
         name = f"v{secrets.token_hex(4)}"
