@@ -57,6 +57,12 @@ def test_a_scenario_that_broke_is_published_as_broken_with_its_reason_and_not_as
     assert "Broken: broker wiped (seed 7): AssertionError: late" in report.matrix([asdict(RUN), asdict(BROKE)])
 
 
+def test_the_reason_of_a_break_names_no_folder_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONSHI_FIGURES", str(tmp_path / "figures"))
+    record(replace(BROKE, why="TimeoutExpired: ['/home/me/.venv/bin/python', '-c', '/tmp/x-1/onshi.toml'] at 1/2"))
+    assert "['…/python', '-c', '…/onshi.toml'] at 1/2" in (tmp_path / "figures").read_text(encoding="utf-8")
+
+
 def test_a_scenario_that_was_not_run_is_published_as_not_run() -> None:
     assert "**not run**" in line(replace(RUN, scenario="slow line"))
 

@@ -3,7 +3,8 @@
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 HELD, BROKEN = "held", "broken"
@@ -34,11 +35,14 @@ class Figures:
     why: str = ""
 
 
+_FOLDERS = re.compile(r"(?:/[\w.@+-]+)+/")
+
+
 def record(figures: Figures) -> None:
-    """Append a line; several workers may write at once."""
+    """Append a line, without the folders of the machine; several workers may write at once."""
     place = os.environ.get("ONSHI_FIGURES")
     if not place:
         return
     with Path(place).open("a", encoding="utf-8") as out:
         fcntl.flock(out, fcntl.LOCK_EX)
-        out.write(json.dumps(asdict(figures), ensure_ascii=False) + "\n")
+        out.write(json.dumps(asdict(replace(figures, why=_FOLDERS.sub("…/", figures.why))), ensure_ascii=False) + "\n")
