@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pipeline.setting_values import Name, Table
 from pipeline.topology import Edge
 
-GROUP_PATHS: Final = ("ca_dir", "ca_file", "admin_password_file")
+GROUP_PATHS: Final = ("ca_dir", "ca_file", "admin_password_file", "admin_cert_file", "admin_key_file")
 
 CENTRE_USER: Final = "service.centre"
 """The centre's roles share one store, which holds more than the broker does: they share a broker user as well."""
@@ -29,12 +29,17 @@ class GroupSettings(Table):
     admin_password_file: Path | None = None
     ca_file: Path | None = None
     """Whom to believe when `management_url` is https; none means the system's authorities."""
+    admin_cert_file: Path | None = None
+    admin_key_file: Path | None = None
+    """Shown to a management that lets nobody in without a certificate; the password is asked for all the same."""
     ca_dir: Path = Path("ca")
     """Where `onshi ca init` made the group's private authority."""
     edge_url: str | None = Field(default=None, pattern=r"^amqps://[^@\s]+$")
     """How edges reach the broker; written into the configuration of an enrolled machine."""
     others: tuple[UserName, ...] = ()
     """Users that are not ours and known, as one who watches; an audit passes over them."""
+    other_vhosts: tuple[str, ...] = ("/",)
+    """Virtual hosts that are not ours and known; an audit shows any other. `/` is RabbitMQ's own."""
     edge_connections: int = Field(default=8, ge=1)
     vendor_connections: int = Field(default=4, ge=1)
     channels: int = Field(default=16, ge=1)
@@ -48,6 +53,8 @@ class GroupSettings(Table):
         host = re.sub(r"^https?://", "", self.management_url).rsplit(":", 1)[0].rstrip("/")
         if self.management_url.startswith("http://") and host not in ("localhost", "127.0.0.1", "[::1]"):
             raise ValueError("management_url: without TLS only on this machine")
+        if (self.admin_cert_file is None) != (self.admin_key_file is None):
+            raise ValueError("admin_cert_file and admin_key_file belong together")
         return self
 
 

@@ -43,6 +43,12 @@ PAUSED = Gauge(
 FUSE = Gauge(
     "onshi_blown_fuses", "1 when a consumer stopped because it parked everything.", ["consumer"], registry=REGISTRY
 )
+DOUBTED = Gauge(
+    "onshi_doubted_edges",
+    "1 while a consumer puts off what an edge sends, because it parked everything that came from there.",
+    ["consumer", "clinic", "terminal"],
+    registry=REGISTRY,
+)
 READY = Gauge("onshi_ready_roles", "1 when a role can do its work.", ["role"], registry=REGISTRY)
 EDGE_COPIES = Gauge(
     "onshi_edge_copies", "Copies on a terminal, by custody.", ["clinic", "terminal", "custody"], registry=REGISTRY
@@ -133,7 +139,7 @@ REQUESTS_OPEN = Gauge(
 REVIEWS = Gauge("onshi_results_to_review", "Results that wait for a person's decision.", ["clinic"], registry=REGISTRY)
 CERTIFICATE_EXPIRY = Gauge(
     "onshi_certificate_expiry_timestamp_seconds",
-    "When a TLS certificate that this process uses ends, as seconds since 1970.",
+    "When a TLS certificate ends that this process uses or its group signed, as seconds since 1970; 0: unreadable.",
     ["certificate"],
     registry=REGISTRY,
 )

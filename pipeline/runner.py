@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,45 +18,30 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from pipeline import outbox
 from pipeline.answers import answers
-from pipeline.broker.port import Broker, Delivery, OutMessage, Publisher, Subscription
+from pipeline.broker.port import Broker, Delivery, Publisher, Subscription
 from pipeline.budget import TooHeavyError
 from pipeline.chores import Chores
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
-from pipeline.envelope import UNREADABLE, Envelope, UnreadableMessageError, WireEvent, attempt_of, pack, read
+from pipeline.envelope import UNREADABLE, Envelope, UnreadableMessageError, WireEvent, pack, read
 from pipeline.errors import AwayError, ClockInDoubtError, PermanentError, TransientError
-from pipeline.fuse import Fuse
-from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, FUSE, MESSAGES, PARKED, PAUSED, RETRIES
+from pipeline.guard import PUT_OFF, Guard
+from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, MESSAGES, PARKED, PAUSED, RETRIES
 from pipeline.outcome import said
 from pipeline.pulse import Pulse
-from pipeline.redirection import alone, copy_of
+from pipeline.redirection import copy_of
 from pipeline.retry import TIERS, Again, Park, after_failure
 from pipeline.sending import publish
 from pipeline.storage.engine import Store
 from pipeline.storage.schema import inbox
 from pipeline.topology import Exchange, work_queue
+from pipeline.unit import Unit
 
 LOG = logging.getLogger("onshi.runner")
 IDLE = timedelta(milliseconds=200)
 LOCAL_RETRY_SECONDS = 5
 FIRST_PAUSE_SECONDS = 0.5
 PROBE_MOST_SECONDS = 10.0
-
-
-@dataclass(slots=True)
-class _Unit:
-    """One delivery, what it carries, and what became of each of its events."""
-
-    delivery: Delivery
-    envelopes: list[Envelope] = field(default_factory=list)
-    instead: list[OutMessage] = field(default_factory=list)
-    """What is published in its place (retry tier, parked) before it is acknowledged."""
-    is_left: bool = False
-    """Whether the fuse blew before it was handled: it goes back to the queue."""
-
-    @property
-    def attempt(self) -> int:
-        return attempt_of(self.delivery)
 
 
 class Runner:
@@ -74,7 +58,9 @@ class Runner:
         repeat_after: timedelta = timedelta(minutes=15),
         pulse: Pulse | None = None,
         has_vendors: bool = False,
+        is_shared: bool = False,
     ) -> None:
+        """`is_shared`: whether several clinics' events come here, none of which may stop it for the others."""
         self._consumer = consumer
         self._role = consumer.role
         self._store = store
@@ -83,7 +69,7 @@ class Runner:
         self._batch = batch
         self._repeat_after = repeat_after
         self.pulse = pulse or Pulse(consumer.role)
-        self._fuse = Fuse()
+        self._guard = Guard(consumer.role, is_shared=is_shared)
         self._has_vendors = has_vendors
         self._chores = Chores(consumer, store, broker, clock, repeat_after, has_vendors=has_vendors)
         self._recovering = True
@@ -94,7 +80,6 @@ class Runner:
 
     def _show_zeros(self) -> None:
         """Show what has not happened yet as 0, so that a query tells nothing from never."""
-        FUSE.labels(self._role).set(0)
         PAUSED.labels(self._role).set(0)
         for tier in TIERS:
             RETRIES.labels(self._role, tier)
@@ -120,10 +105,10 @@ class Runner:
         try:
             self._chores.open(self._publisher)
             PAUSED.labels(self._role).set(0)
-            while not stop.is_set() and not self._fuse.is_blown:
+            while not stop.is_set() and not self._guard.is_blown:
                 self.pulse.ready()
                 self._turn(subscription, stop)
-            if self._fuse.is_blown:
+            if self._guard.is_blown:
                 self._wait_blown(subscription, stop)
             elif self._consumer.is_ordered:
                 self._hand_over(subscription)
@@ -158,8 +143,7 @@ class Runner:
 
     def _wait_blown(self, subscription: Subscription, stop: threading.Event) -> None:
         """Hold everything back until an operator restarts: parking more would only empty the queue into the lot."""
-        FUSE.labels(self._role).set(1)
-        LOG.critical("fuse blown", extra={"consumer": self._role})
+        self._guard.blow()
         self.pulse.not_ready("fuse")
         subscription.close()
         while not stop.is_set():
@@ -214,8 +198,8 @@ class Runner:
             publish(self._publisher, instead)
         return [unit.delivery for unit in settled], [unit.delivery for unit in units if unit.is_left]
 
-    def _read(self, delivery: Delivery) -> _Unit:
-        unit = _Unit(delivery)
+    def _read(self, delivery: Delivery) -> Unit:
+        unit = Unit(delivery)
         try:
             envelopes = read(delivery)
         except UnreadableMessageError as error:
@@ -228,19 +212,21 @@ class Runner:
             self._refuse(unit, UNREADABLE)
         return unit
 
-    def _refuse(self, unit: _Unit, reason: str) -> None:
+    def _refuse(self, unit: Unit, reason: str) -> None:
         unit.instead.append(copy_of(unit.delivery, Exchange.DEAD, self._role.value, reason))
         self._count(None, "parked", reason)
 
-    def _groups(self, units: Sequence[_Unit]) -> Iterator[list[tuple[_Unit, Envelope, Any]]]:
+    def _groups(self, units: Sequence[Unit]) -> Iterator[list[tuple[Unit, Envelope, Any]]]:
         """Prepare every event; split where one event twice, or two of one key, would share a batch."""
-        group: list[tuple[_Unit, Envelope, Any]] = []
+        group: list[tuple[Unit, Envelope, Any]] = []
         keys: set[Any] = set()
         for unit in units:
             for envelope in unit.envelopes:
-                if self._fuse.is_blown:
+                if self._guard.is_blown:
                     unit.is_left = True
                     break
+                if self._put_off(unit, envelope):
+                    continue
                 try:
                     prepared = self._consumer.prepare(envelope)
                 except Exception as error:  # noqa: BLE001 - whatever it is, this one event has an owner now
@@ -255,10 +241,13 @@ class Runner:
         if group:
             yield group
 
-    def _work(self, group: Sequence[tuple[_Unit, Envelope, Any]]) -> None:
-        if self._fuse.is_blown:
+    def _work(self, group: Sequence[tuple[Unit, Envelope, Any]]) -> None:
+        if self._guard.is_blown:
             for unit, _, _ in group:
                 unit.is_left = True
+            return
+        group = [item for item in group if not self._put_off(item[0], item[1])]
+        if not group:
             return
         BATCH_EVENTS.labels(self._role).observe(len(group))
         try:
@@ -278,7 +267,7 @@ class Runner:
         else:
             self._park_decided(group, to_park)
 
-    def _work_alone(self, unit: _Unit, envelope: Envelope, prepared: Any, error: Exception) -> None:
+    def _work_alone(self, unit: Unit, envelope: Envelope, prepared: Any, error: Exception) -> None:
         if isinstance(error, TransientError):
             try:
                 for attempt in _local_retry():
@@ -293,7 +282,7 @@ class Runner:
                 return
         self._fail(unit, envelope, error)
 
-    def _park_decided(self, group: Sequence[tuple[_Unit, Envelope, Any]], to_park: Mapping[str, str]) -> None:
+    def _park_decided(self, group: Sequence[tuple[Unit, Envelope, Any]], to_park: Mapping[str, str]) -> None:
         for unit, envelope, _ in group:
             if envelope.id in to_park:
                 self._fail(unit, envelope, PermanentError(to_park[envelope.id]))
@@ -322,8 +311,7 @@ class Runner:
         self._send(to_send, answers((envelope for envelope, _ in batch if envelope.id not in to_park), now))
         for envelope, result in results:
             self._count(envelope, result)
-        if results:
-            self._fuse.passed()
+        self._guard.passed(envelope for envelope, _ in results)
         return to_park
 
     def _wait_for_clock(self, connection: Connection, to_park: Mapping[str, str], now: datetime) -> None:
@@ -348,14 +336,21 @@ class Runner:
             lost = publish(self._publisher, pack([*events, *replies]))
             self._chores.sent([event.id for event in events if event.id not in lost])
 
+    def _put_off(self, unit: Unit, envelope: Envelope) -> bool:
+        if not self._guard.doubts(envelope):
+            return False
+        key = f"{self._role}.{PUT_OFF}"
+        unit.instead.append(copy_of(unit.only(envelope), Exchange.RETRY, key, None, unit.attempt))
+        self._count(envelope, "put_off", "doubted")
+        return True
+
     # One failure
 
-    def _fail(self, unit: _Unit, envelope: Envelope, error: Exception) -> None:
+    def _fail(self, unit: Unit, envelope: Envelope, error: Exception) -> None:
         if isinstance(error, AwayError):
             raise error
         decision = after_failure(error, unit.attempt)
-        single = len(unit.envelopes) == 1
-        message = unit.delivery if single else alone(unit.delivery, envelope)
+        message = unit.only(envelope)
         if isinstance(decision, Again):
             key = f"{self._role}.{decision.tier}"
             unit.instead.append(copy_of(message, Exchange.RETRY, key, None, decision.attempt))
@@ -366,7 +361,7 @@ class Runner:
             PARKED.labels(self._role, decision.reason).inc()
             self._count(envelope, "parked", decision.reason)
             if decision.reason not in self._consumer.clock_reasons:
-                self._fuse.parked(envelope.id)
+                self._guard.parked(envelope)
             if decision.is_bug:
                 LOG.error("bug", exc_info=error, extra={"consumer": self._role, "event_id": envelope.id})
 

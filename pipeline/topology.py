@@ -32,6 +32,8 @@ CHART_EDGE = "chart"
 DELIVERY_LIMIT = 20
 """How often a message may come back before the broker parks it (a message that kills the process)."""
 
+NO_DELIVERY_LIMIT = -1
+
 
 class Exchange(StrEnum):
     """`intake`: edges write. `events`: services write. `public`: vendors read. The others are plumbing."""
@@ -84,6 +86,8 @@ class ExchangeSpec:
 class QueueSpec:
     """A durable quorum queue. Dead letters go to `dead_exchange` under `dead_key`, at least once.
 
+    `delivery_limit`: how often a message may come back, -1 without end; none leaves it to the broker's version, and
+    4.x then drops what came back twenty times from a queue without a dead exchange.
     `is_ordered`: one consumer at a time takes from it, the others stand by.
     """
 
@@ -221,13 +225,13 @@ def vendor_pattern(vendor: str) -> str:
 def build(edges: Iterable[Edge], readers: Iterable[Reader] = ()) -> Topology:
     """Make the whole topology for these edges (a clinic's terminals and its chart) and these vendors."""
     readers = tuple(readers)
-    queues: list[QueueSpec] = [QueueSpec(UNROUTED_QUEUE)]
+    queues: list[QueueSpec] = [QueueSpec(UNROUTED_QUEUE, delivery_limit=NO_DELIVERY_LIMIT)]
     bindings: list[Binding] = [Binding(Exchange.UNROUTED, UNROUTED_QUEUE, "")]
     for role in CENTRE_ROLES:
         queues.extend(_role_queues(role))
         bindings.extend(_role_bindings(role, hears=role is not Role.PUBLICATION or bool(readers)))
     for edge in edges:
-        queues.append(QueueSpec(orders_queue(edge)))
+        queues.append(QueueSpec(orders_queue(edge), delivery_limit=NO_DELIVERY_LIMIT))
         bindings.extend(_edge_bindings(edge))
     streams = tuple(StreamSpec(vendor_stream(reader.vendor), reader.retention) for reader in readers)
     bindings.extend(
@@ -256,8 +260,9 @@ def _role_queues(role: Role) -> Iterator[QueueSpec]:
         is_ordered=role is Role.PUBLICATION,
     )
     for tier in Tier:
-        yield QueueSpec(retry_queue(role, tier), Exchange.RETURN, role.value, ttl=tier.delay)
-    yield QueueSpec(parked_queue(role), delivery_limit=-1)
+        retry = retry_queue(role, tier)
+        yield QueueSpec(retry, Exchange.RETURN, role.value, ttl=tier.delay, delivery_limit=NO_DELIVERY_LIMIT)
+    yield QueueSpec(parked_queue(role), delivery_limit=NO_DELIVERY_LIMIT)
 
 
 def _role_bindings(role: Role, *, hears: bool) -> Iterator[Binding]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.broker.embedded_routing import RememberedRoutes, Routes
 from pipeline.broker.port import Delivery, OutMessage, TopologyError
 from pipeline.budget import fitting
-from pipeline.topology import Binding, ExchangeKind, ExchangeSpec, QueueSpec, Topology
+from pipeline.topology import NO_DELIVERY_LIMIT, Binding, ExchangeKind, ExchangeSpec, QueueSpec, Topology
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS exchange (name TEXT PRIMARY KEY, kind TEXT NOT NULL, alternate TEXT);
@@ -88,8 +88,7 @@ class Tables:
         for exchange in topology.exchanges:
             _same(exchange.name, self._exchanges.get(exchange.name), exchange)
         for queue in topology.queues:
-            # One file has one process, and a role one subscription: every queue is ordered.
-            _same(queue.name, self._queues.get(queue.name), replace(queue, is_ordered=False))
+            _same(queue.name, self._queues.get(queue.name), queue)
         self._begin()
         self._db.executemany(
             "INSERT OR IGNORE INTO exchange VALUES (?, ?, ?)",
@@ -282,8 +281,16 @@ def now_ms() -> int:
 
 
 def _same(name: str, held: object, wanted: object) -> None:
-    if held is not None and held != wanted:
+    if held is not None and _as_kept(held) != _as_kept(wanted):
         raise TopologyError(f"{name} exists otherwise")
+
+
+def _as_kept(spec: object) -> object:
+    if not isinstance(spec, QueueSpec):
+        return spec
+    # One file has one process, and a role one subscription: every queue is ordered. No limit is none, said or not.
+    limit = None if spec.delivery_limit == NO_DELIVERY_LIMIT else spec.delivery_limit
+    return replace(spec, is_ordered=False, delivery_limit=limit)
 
 
 def _queue_row(spec: QueueSpec) -> tuple[str, str | None, str | None, int | None, int | None]:

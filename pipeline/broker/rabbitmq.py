@@ -64,10 +64,26 @@ class RabbitBroker:
     def __init__(self, url: str, certificates: Certificates | None = None) -> None:
         # pika prints whole frames, so bodies, at DEBUG; what it prints as errors is raised here anyway.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
+        self._url = url
+        self._certificates = certificates
         self._parameters = _parameters(url, certificates)
 
     def __repr__(self) -> str:
         return f"RabbitBroker({self._parameters.host}:{self._parameters.port})"
+
+    def _fresh(self) -> URLParameters:
+        """Make the parameters of one connection. A certificate that was renewed counts for the next, without a restart.
+
+        Never shared: pika takes the TLS options out of what it is given for a moment, and one that looks meanwhile
+        would try without.
+
+        Raises:
+            BrokerAwayError: a file is being replaced, or is gone.
+        """
+        try:
+            return _parameters(self._url, self._certificates)
+        except PermanentError as error:
+            raise BrokerAwayError(str(error)) from error
 
     def declare(self, topology: Topology) -> None:
         for stream in topology.streams:
@@ -79,10 +95,10 @@ class RabbitBroker:
         self._with_channel(lambda desk: desk.check(topology))
 
     def publisher(self) -> "RabbitPublisher":
-        return RabbitPublisher(self._parameters)
+        return RabbitPublisher(self._fresh)
 
     def subscribe(self, queue: str, prefetch: int) -> RabbitSubscription:
-        return RabbitSubscription(self._parameters, queue, prefetch)
+        return RabbitSubscription(self._fresh(), queue, prefetch)
 
     def depth(self, queue: str) -> int:
         return self._with_channel(lambda desk: desk.depth(queue))
@@ -97,7 +113,7 @@ class RabbitBroker:
         Raises:
             TopologyError: there is no such stream.
         """
-        return RabbitSubscription(self._parameters, stream, prefetch, {"x-stream-offset": start})
+        return RabbitSubscription(self._fresh(), stream, prefetch, {"x-stream-offset": start})
 
     def _declare_stream(self, stream: StreamSpec) -> None:
         try:
@@ -111,7 +127,7 @@ class RabbitBroker:
         """Nothing to let go: every publisher and subscription closes its own."""
 
     def _with_channel(self, work: Callable[["_Desk"], _T]) -> _T:
-        desk = _Desk(self._parameters)
+        desk = _Desk(self._fresh())
         try:
             return work(desk)
         finally:
@@ -151,8 +167,8 @@ class _Session:
 class RabbitPublisher:
     """`Publisher` with one connection, opened by the first batch and again by the first after a loss."""
 
-    def __init__(self, parameters: URLParameters) -> None:
-        self._parameters = parameters
+    def __init__(self, fresh: Callable[[], URLParameters]) -> None:
+        self._fresh = fresh
         self._session: _Session | None = None
         self._closed = False
 
@@ -181,7 +197,7 @@ class RabbitPublisher:
         if self._closed:
             raise BrokerAwayError("the publisher is closed")
         if self._session is None or self._session.link.is_gone:
-            self._session = _Session(self._parameters, seconds)
+            self._session = _Session(self._fresh(), seconds)
         return self._session
 
 

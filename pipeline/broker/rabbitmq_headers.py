@@ -14,7 +14,9 @@ from pika.exceptions import InvalidFieldTypeException
 
 from pipeline.broker.port import Headers
 
-COUNT_HEADER = "x-delivery-count"
+COUNT_HEADERS = ("x-delivery-count", "x-acquired-count")
+"""Written by the broker on what it hands out again: the first until 4.2 at every return, then at failures only; the
+second from 4.3. What follows from either differs, so our own count goes with the message instead."""
 
 _UNREADABLE = (ArithmeticError, ValueError, OSError, RecursionError, struct.error, InvalidFieldTypeException)
 _decode_table = data.decode_table
@@ -35,11 +37,11 @@ def forgive() -> None:
 
 def scalars(headers: Mapping[str, object]) -> Headers:
     """Take what a header of ours can be; pika gives a name or text that is none as bytes."""
-    # The broker adds some of its own, whose meaning changed between versions: the nested x-death and its count.
+    # The broker adds some of its own, whose meaning changed between versions: the nested x-death and its counts.
     return {
         key: value
         for key, value in headers.items()
-        if isinstance(key, str) and isinstance(value, str | int) and key != COUNT_HEADER
+        if isinstance(key, str) and isinstance(value, str | int) and key not in COUNT_HEADERS
     }
 
 

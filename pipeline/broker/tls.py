@@ -20,17 +20,25 @@ class Certificates:
 
 
 def context_of(certificates: Certificates) -> ssl.SSLContext:
-    """Make the context of a connection. Read anew for each broker, so that a renewed certificate is taken.
+    """Make the context of a connection. Read anew for each connection, so that a renewed certificate is taken.
 
     Raises:
         PermanentError: a file is missing or is no certificate. Names the file only.
     """
     try:
         context = ssl.create_default_context(cafile=str(certificates.ca) if certificates.ca else None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        if certificates.cert and certificates.key:
-            context.load_cert_chain(certificates.cert, certificates.key)
     except (OSError, ssl.SSLError) as error:
-        names = ", ".join(path.name for path in (certificates.ca, certificates.cert, certificates.key) if path)
-        raise PermanentError("configuration", f"{names}: {error.strerror or 'no certificates'}") from None
+        raise _unusable(error, certificates.ca) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if certificates.cert and certificates.key:
+        try:
+            context.load_cert_chain(certificates.cert, certificates.key)
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable(error, certificates.cert, certificates.key) from None
     return context
+
+
+def _unusable(error: OSError, *paths: Path | None) -> PermanentError:
+    names = ", ".join(path.name for path in paths if path)
+    is_tls = isinstance(error, ssl.SSLError)
+    return PermanentError("configuration", f"{names}: {'no certificates' if is_tls else error.strerror}")

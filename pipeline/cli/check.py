@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipeline.broker.open import open_broker
 from pipeline.cli.desk import Desk, as_text
 from pipeline.clinic_settings import Chart, Clinic, Terminal
 from pipeline.errors import OnshiError, PermanentError
+from pipeline.expiry import UNREADABLE, ends_at, files_of
 from pipeline.keyring import Keyring
 from pipeline.sealing import KeyClass
 from pipeline.settings import BALLAST_NAME, Settings
@@ -24,6 +25,8 @@ from producers.chart.patients_csv import PatientsInvalidError, read_patients
 from producers.terminal import ballast_path, spool_holdings
 
 LEAST_FREE_BYTES = 256 << 20
+ENDING = timedelta(days=30)
+"""So long before its end a certificate is named; a clinic's machine is watched by nobody else."""
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock before this release was made is wrong."""
 
@@ -36,6 +39,7 @@ def check(settings: Settings, arguments: Namespace) -> int:
         *_keys(settings),
         *_store(settings),
         *_broker(settings),
+        *_certificates(settings),
         *_clock(),
         *_disk(settings),
         *_ballasts(settings),
@@ -149,6 +153,16 @@ def _broker(settings: Settings) -> Iterator[str]:
         yield f"broker.url: {error}"
     finally:
         broker.close()
+
+
+def _certificates(settings: Settings) -> Iterator[str]:
+    now = datetime.now(UTC)
+    for path in files_of(settings.broker.certificates).values():
+        end = ends_at(path)
+        if end == UNREADABLE:
+            yield f"broker: {path}: is no certificate that can be read"
+        elif end < (now + ENDING).timestamp():
+            yield f"broker: {path}: ends on {as_text(datetime.fromtimestamp(end, UTC))} JST (`onshi ca renew`)"
 
 
 def _clock() -> Iterator[str]:

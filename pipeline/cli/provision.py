@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.provisioning.difference import Action, Change
+from pipeline.provisioning.difference import Action, Change, Held
 from pipeline.provisioning.work import apply, plan
 from pipeline.settings import Settings
 
@@ -20,10 +20,10 @@ def provision(settings: Settings, arguments: Namespace) -> int:
 
 
 def apply_now(settings: Settings, arguments: Namespace, *, force: str | None = None, prune: bool = False) -> int:
-    """Apply the configuration and say what was done; 1 when something was left for a person."""
+    """Apply the configuration and say what was done; 1 when something was left that an option would do."""
     applied = apply(settings, force=force, prune=prune)
     show(arguments, applied.version, applied.made, applied.held, done=True)
-    return 1 if applied.held else 0
+    return int(any(change.held is not Held.SHOWN for change in applied.held))
 
 
 def show(

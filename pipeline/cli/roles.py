@@ -21,6 +21,7 @@ from pipeline.cli.turns import in_turns
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import AwayError, OnshiError
 from pipeline.events import EdgeReported
+from pipeline.expiry import ExpiryWatch, files_of, watcher
 from pipeline.keyring import Keyring
 from pipeline.metrics import DISK_FREE, show_edge
 from pipeline.pulse import Pulse
@@ -103,9 +104,16 @@ class Assembly:
         if self._store:
             ends_keys = self._store if Role.DELETION in self._roles else None
             made.append(Part("keys", caretaker(self._settings, self._keyring, ends_keys, self._clock)))
+        if files := files_of(self._settings.broker.certificates):
+            made.append(Part("certificates", watcher(ExpiryWatch(files, self._authority(), self._clock))))
         for role in self._roles:
             made.extend(self._edge_parts(role) if role in EDGE_ROLES else [self._centre_part(role)])
         return made
+
+    def _authority(self) -> Path | None:
+        """Say where the group's authority is, in the role that shows what is the group's."""
+        group = self._settings.group
+        return group.ca_dir if group and Role.DELETION in self._roles else None
 
     def close(self) -> None:
         self._broker.close()
@@ -162,6 +170,7 @@ class Assembly:
             repeat_after=timedelta(seconds=settings.centre.republish_seconds),
             pulse=pulse,
             has_vendors=bool(settings.vendors),
+            is_shared=len(settings.clinics) > 1,
         )
 
     def _prepare_store(self, store: Store, pulse: Pulse, stop: threading.Event) -> None:

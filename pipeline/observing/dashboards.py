@@ -228,6 +228,17 @@ CONSUMER: Final = Dashboard(
             Unit.FLAG,
         ),
         Panel(
+            "Edges not believed",
+            "All that came from there was parked; what else it sends waits. docs/operations.md says what to do.",
+            (
+                Query(
+                    f"max by (clinic, terminal) (onshi_doubted_edges{_CONSUMER}) or sum(0 * onshi_ready_roles)",
+                    "{{clinic}} {{terminal}}",
+                ),
+            ),
+            alarm_above=1,
+        ),
+        Panel(
             "Sent to a retry tier",
             "10 s, 1 m, 10 m, 1 h; then parked.",
             (Query(f"sum by (tier) (increase(onshi_retries_total{_CONSUMER}[1h]))", "{{tier}}"),),
@@ -326,8 +337,14 @@ VENDORS: Final = Dashboard(
             Unit.PER_SECOND,
         ),
         Panel(
+            "Held back, by vendor",
+            "That vendor's public key cannot be used; its events wait, in order, and the others' flow.",
+            (Query("max by (vendor) (onshi_vendor_held_events) or sum(0 * onshi_ready_roles)", "{{vendor}}"),),
+            alarm_above=1,
+        ),
+        Panel(
             "Publication: parked now",
-            "A vendor's key that cannot be read holds up that vendor alone.",
+            "Each waits for a person.",
             (Query('sum(onshi_parked_events{consumer="publication"})', "parked"),),
             alarm_above=1,
         ),

@@ -26,6 +26,7 @@ class Held(StrEnum):
 
     MESSAGES = "it holds messages, or may: --force deletes them"
     OTHERS = "not ours: --prune removes it"
+    SHOWN = "only shown: nothing changes it from here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Change:
 
 
 _FIXED = (Kind.EXCHANGE, Kind.QUEUE)
-_OF_USERS = (Kind.PERMISSION, Kind.TOPIC_PERMISSION, Kind.USER_LIMIT)
+_OF_USERS = (Kind.PERMISSION, Kind.TOPIC_PERMISSION, Kind.USER_LIMIT, Kind.PERMISSION_ELSEWHERE)
 _LAST = list(Kind)
 
 
@@ -94,8 +95,12 @@ def _stale(wanted: Rendering, found: Rendering, group: GroupSettings) -> Iterato
 def _why_held(kind: Kind, key: Key, found: Rendering) -> Held | None:
     if kind is Kind.BINDING:
         return None if key[0] in tuple(Exchange) else Held.OTHERS
-    if kind is Kind.VHOST_LIMIT:
+    if kind in (Kind.VHOST_LIMIT, Kind.PERMISSION_ELSEWHERE):
         return None
+    if kind in (Kind.OTHER_VHOST, Kind.FEATURE_FLAG) or (kind is Kind.PARAMETER and key[2] != found.vhost):
+        return Held.SHOWN
+    if kind in (Kind.OPERATOR_POLICY, Kind.PARAMETER):
+        return Held.OTHERS
     if kind is Kind.QUEUE and is_ours(key[0]):
         return None if found.messages.get(key[0]) == 0 else Held.MESSAGES
     return None if is_ours(key[0]) else Held.OTHERS

@@ -1,31 +1,46 @@
 """What is on the broker now, and how is it changed? Reads and writes what `rendering` names."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from pipeline.errors import PermanentError
+from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Action, Change, Held
 from pipeline.provisioning.management import Management, ManagementError
-from pipeline.provisioning.rendering import OLDEST, Body, Key, Kind, Rendering, is_ours, parse_version
+from pipeline.provisioning.rendering import Body, Key, Kind, Rendering, is_ours
+from pipeline.provisioning.versions import Version, abilities_of, demand_flags, disabled_flags, parse_version
 
 _STREAM: Final = "stream"
-_PLURALS: Final = {Kind.EXCHANGE: "exchanges", Kind.QUEUE: "queues", Kind.POLICY: "policies"}
+_PLURALS: Final = {
+    Kind.EXCHANGE: "exchanges",
+    Kind.QUEUE: "queues",
+    Kind.POLICY: "policies",
+    Kind.OPERATOR_POLICY: "operator-policies",
+    Kind.PERMISSION: "permissions",
+    Kind.TOPIC_PERMISSION: "topic-permissions",
+    Kind.VHOST_LIMIT: "vhost-limits",
+}
+
+_READ_APART: Final = ("vhost-limits", "policy", "operator_policy")
+"""Kept by the broker as parameters, and read by a path of their own."""
 
 
-def version_of(management: Management) -> tuple[int, ...]:
+def version_of(management: Management) -> Version:
     """Ask the broker which version it is.
 
     Raises:
-        PermanentError: it is too old.
+        PermanentError: it is too old, or lacks a feature it could have.
     """
     version = parse_version(str(management.get("overview")["rabbitmq_version"]))
-    if version < OLDEST:
-        raise PermanentError("configuration", "the broker is older than RabbitMQ 3.10")
+    abilities_of(version)
+    demand_flags(management.get("feature-flags") or ())
     return version
 
 
-def read(management: Management, vhost: str) -> Rendering:
-    """Read everything in the vhost, and every user."""
+def read(management: Management, group: GroupSettings) -> Rendering:
+    """Read everything in the vhost, every user, and what stands elsewhere on the broker and may concern us."""
+    vhost = group.vhost
     found = Rendering(vhost)
+    _read_elsewhere(management, found, (vhost, *group.other_vhosts))
     for user in management.get("users"):
         tags = user["tags"] if isinstance(user["tags"], str) else ",".join(user["tags"])
         found.put(Kind.USER, (user["name"],), {"tags": tags, "password_hash": user["password_hash"]})
@@ -41,6 +56,21 @@ def read(management: Management, vhost: str) -> Rendering:
     _read_rights(management, found)
     _read_topology(management, found)
     return found
+
+
+def _read_elsewhere(management: Management, found: Rendering, known: Sequence[str]) -> None:
+    for row in management.get("vhosts"):
+        if row["name"] not in known:
+            found.put(Kind.OTHER_VHOST, (row["name"],), {})
+    for row in management.get("permissions"):
+        if row["vhost"] != found.vhost and is_ours(row["user"]):
+            found.put(Kind.PERMISSION_ELSEWHERE, (row["user"], row["vhost"]), {})
+    for row in management.get("parameters") or ():
+        # A shovel or a federation link may take messages away from anywhere. Its value may hold a password.
+        if row["component"] not in _READ_APART:
+            found.put(Kind.PARAMETER, (row["component"], row["name"], row["vhost"]), {})
+    for name in disabled_flags(management.get("feature-flags") or ()):
+        found.put(Kind.FEATURE_FLAG, (name,), {})
 
 
 def _read_rights(management: Management, found: Rendering) -> None:
@@ -71,6 +101,8 @@ def _read_topology(management: Management, found: Rendering) -> None:
     for row in management.get("policies", found.vhost):
         body = {name: row[name] for name in ("pattern", "definition", "apply-to", "priority")}
         found.put(Kind.POLICY, (row["name"],), body)
+    for row in management.get("operator-policies", found.vhost) or ():
+        found.put(Kind.OPERATOR_POLICY, (row["name"],), {})
 
 
 def look_into(management: Management, wanted: Rendering, found: Rendering) -> None:
@@ -102,6 +134,8 @@ class Writer:
 
     def may(self, change: Change) -> bool:
         """Say whether this change is to be made, given what was allowed."""
+        if change.held is Held.SHOWN:
+            return False
         if change.held is Held.OTHERS:
             return self._prune
         return change.held is None or self._is_forced(change.key[0])
@@ -144,24 +178,25 @@ class Writer:
         self._management.put("permissions", self._vhost, own, body=rights)
 
     def _delete(self, kind: Kind, key: Key) -> None:
-        at, vhost = self._management, self._vhost
+        if kind is Kind.BINDING:
+            self._unbind(key)
+        elif kind is Kind.QUEUE and not self._is_forced(key[0]):
+            self._delete_empty(key[0])
+        else:
+            self._management.delete(*self._place(kind, key))
+
+    def _place(self, kind: Kind, key: Key) -> tuple[str, ...]:
+        """Say where an object is deleted."""
         match kind:
             case Kind.USER_LIMIT:
-                at.delete("user-limits", *key)
+                return "user-limits", *key
             case Kind.USER:
-                at.delete("users", key[0])
-            case Kind.PERMISSION:
-                at.delete("permissions", vhost, key[0])
-            case Kind.TOPIC_PERMISSION:
-                at.delete("topic-permissions", vhost, *key)
-            case Kind.BINDING:
-                self._unbind(key)
-            case Kind.QUEUE if not self._is_forced(key[0]):
-                self._delete_empty(key[0])
-            case Kind.VHOST_LIMIT:
-                at.delete("vhost-limits", vhost, key[0])
-            case Kind.EXCHANGE | Kind.QUEUE | Kind.POLICY:
-                at.delete(_PLURALS[kind], vhost, key[0])
+                return "users", key[0]
+            case Kind.PERMISSION_ELSEWHERE:
+                return "permissions", key[1], key[0]
+            case Kind.PARAMETER:
+                return "parameters", key[0], key[2], key[1]
+        return _PLURALS[kind], self._vhost, *key
 
     def _unbind(self, key: Key) -> None:
         at, vhost = self._management, self._vhost

@@ -8,11 +8,15 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from pipeline.broker.port import BrokerAwayError
+from pipeline.broker.tls import Certificates, context_of
 from pipeline.errors import PermanentError
 from pipeline.group import GroupSettings
 
 SECONDS: Final = 20.0
 _NOT_FOUND: Final = 404
+# OpenSSL's words for it: X509_V_ERR_CERT_HAS_EXPIRED, …_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH.
+_EXPIRED: Final = 10
+_OTHER_HOST: Final = (62, 64)
 _REFUSALS: Final = range(400, 500)
 
 
@@ -37,7 +41,7 @@ class Management:
         token = base64.b64encode(f"{group.admin}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
         self._at = urlsplit(group.management_url)
-        self._ca = group.ca_file
+        self._certificates = Certificates(group.ca_file, group.admin_cert_file, group.admin_key_file)
         self._line: http.client.HTTPConnection | None = None
 
     def __repr__(self) -> str:
@@ -70,6 +74,9 @@ class Management:
             line.request(method, target, content, self._headers)
             answer = line.getresponse()
             said = answer.read()
+        except ssl.SSLError as error:
+            self.close()
+            raise PermanentError("configuration", f"group.management_url: {_mistrust(error)}") from None
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise BrokerAwayError(f"the broker's management does not answer ({type(error).__name__})") from None
@@ -83,8 +90,22 @@ class Management:
         host, port = self._at.hostname or "localhost", self._at.port
         if self._at.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=SECONDS)
-        context = ssl.create_default_context(cafile=str(self._ca) if self._ca else None)
+        context = context_of(self._certificates)
         return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
+
+
+def _mistrust(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _OTHER_HOST:
+            return "the management's certificate is for another host than the URL names"
+        if error.verify_code == _EXPIRED:
+            return "the management's certificate has ended"
+        return "the management's certificate is not signed by whom group.ca_file names"
+    if any(word in str(error.reason) for word in ("CERTIFICATE_REQUIRED", "UNKNOWN_CA", "BAD_CERTIFICATE")):
+        return "the management demands a client certificate it believes (group.admin_cert_file, admin_key_file)"
+    if "VERSION" in str(error.reason):
+        return "the management does not speak TLS 1.3"
+    return f"no TLS with the management ({error.reason})"
 
 
 def _reason(said: bytes) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pipeline.broker.definitions import Arguments, definitions, stream_arguments
 from pipeline.group import CENTRE_USER, GroupSettings, edge_user, vendor_user
+from pipeline.provisioning.versions import Abilities, Version, abilities_of
 from pipeline.settings import Settings
 from pipeline.topology import (
     CENTRE_ROLES,
@@ -32,9 +33,6 @@ from pipeline.topology import (
 from pipeline.vendors import Vendor
 
 NOTHING: Final = "^$"
-FIRST_WITH_TYPED_POLICIES: Final = (3, 12)
-"""From here on a policy can name the type of queue it is for; before, its pattern alone must tell."""
-OLDEST: Final = (3, 10)
 _OURS: Final = re.compile(r"^(edge|vendor|service)\.[a-z0-9_.-]+$")
 _TOPIC_EXCHANGES: Final = (Exchange.INTAKE, Exchange.EVENTS, Exchange.PUBLIC)
 _OF_BOTH: Final = "edge."
@@ -43,7 +41,10 @@ _NO_PASSWORD: Final = ""
 
 
 class Kind(StrEnum):
-    """In the order in which they are made: a topic permission stands before the permission that needs it."""
+    """In the order in which they are made: a topic permission stands before the permission that needs it.
+
+    From `PERMISSION_ELSEWHERE` on nothing is ever wanted: an audit shows what is there.
+    """
 
     VHOST = "vhost"
     VHOST_LIMIT = "vhost limit"
@@ -55,6 +56,11 @@ class Kind(StrEnum):
     USER_LIMIT = "user limit"
     TOPIC_PERMISSION = "topic permission"
     PERMISSION = "permission"
+    PERMISSION_ELSEWHERE = "permission elsewhere"
+    OPERATOR_POLICY = "operator policy"
+    PARAMETER = "parameter"
+    OTHER_VHOST = "other vhost"
+    FEATURE_FLAG = "feature flag"
 
 
 Key = tuple[str, ...]
@@ -90,13 +96,9 @@ def is_ours(name: str) -> bool:
     return bool(_OURS.match(name)) or name in {UNROUTED_QUEUE, *(work_queue(role) for role in CENTRE_ROLES)}
 
 
-def parse_version(text: str) -> tuple[int, ...]:
-    """Read "3.10.8" or "4.1.0-rc.1" as numbers, as far as they go."""
-    return tuple(int(part) for part in re.findall(r"^\d+|(?<=\.)\d+(?=\.|$|-|\+)", text)[:3])
-
-
-def render(settings: Settings, version: tuple[int, ...]) -> Rendering:
+def render(settings: Settings, version: Version) -> Rendering:
     """Say what must stand on a broker of this version. Pure."""
+    abilities = abilities_of(version)
     group = settings.group or GroupSettings()
     wanted = Rendering(group.vhost)
     wanted.put(Kind.VHOST, (group.vhost,), {})
@@ -104,7 +106,7 @@ def render(settings: Settings, version: tuple[int, ...]) -> Rendering:
         wanted.put(Kind.VHOST_LIMIT, (name,), {"value": limit})
     _topology(wanted, settings)
     for vendor in settings.vendors:
-        _retention(wanted, vendor, version)
+        _retention(wanted, vendor, abilities)
     for rights in _all_rights(settings, group):
         _user(wanted, rights, group)
     return wanted
@@ -124,13 +126,13 @@ def _topology(wanted: Rendering, settings: Settings) -> None:
         wanted.put(Kind.BINDING, (binding["source"], binding["destination"], binding["routing_key"]), {})
 
 
-def _retention(wanted: Rendering, vendor: Vendor, version: tuple[int, ...]) -> None:
+def _retention(wanted: Rendering, vendor: Vendor, abilities: Abilities) -> None:
     """A policy can shorten a stream that stands already; of two ages the broker takes the shorter."""
     arguments: Arguments = stream_arguments(StreamSpec(vendor_stream(vendor.id), vendor.retention))
     body: Body = {
         "pattern": f"^{re.escape(vendor_stream(vendor.id))}$",
         "definition": {"max-age": arguments["x-max-age"]},
-        "apply-to": "streams" if version >= FIRST_WITH_TYPED_POLICIES else "queues",
+        "apply-to": abilities.stream_policies,
         "priority": 0,
     }
     wanted.put(Kind.POLICY, (vendor_stream(vendor.id),), body)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+MESSAGE_BYTES: Final = 128 << 20
+"""The largest message, 3.x's own default: 4.x takes 16 MiB and refuses what carries a large answer and its record."""
+
 PLUGINS: Final = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_auth_mechanism_ssl].\n"
 
 
@@ -29,6 +32,7 @@ listeners.tcp = none
 listeners.ssl.default = {port}
 auth_mechanisms.1 = EXTERNAL
 ssl_cert_login_from = common_name
+max_message_size = {MESSAGE_BYTES}
 """
 
 

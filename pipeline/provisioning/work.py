@@ -37,7 +37,7 @@ def plan(settings: Settings) -> tuple[str, list[Change]]:
     management = Management(group)
     try:
         version = version_of(management)
-        wanted, found = render(settings, version), read(management, group.vhost)
+        wanted, found = render(settings, version), read(management, group)
         look_into(management, wanted, found)
         changes = compare(wanted, found, group)
         return ".".join(str(part) for part in version), changes
@@ -58,7 +58,7 @@ def apply(settings: Settings, *, force: str | None = None, prune: bool = False) 
     management = Management(group)
     try:
         version = version_of(management)
-        wanted, found = render(settings, version), read(management, group.vhost)
+        wanted, found = render(settings, version), read(management, group)
         look_into(management, wanted, found)
         changes = compare(wanted, found, group)
         writer = Writer(management, group.vhost, force=force, prune=prune)

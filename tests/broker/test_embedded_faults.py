@@ -13,7 +13,8 @@ import pytest
 from pipeline.broker.embedded import EmbeddedBroker, EmbeddedBusyError
 from pipeline.broker.embedded_tables import Tables
 from pipeline.broker.embedded_writer import Writer
-from pipeline.broker.port import BrokerAwayError, Delivery
+from pipeline.broker.port import BrokerAwayError, Delivery, TopologyError
+from pipeline.topology import NO_DELIVERY_LIMIT, QueueSpec, Topology
 from tests.broker.builders import DELIVERY_LIMIT, TOPOLOGY, drain, ids, message, messages, publish, receive_all
 from tests.support.eventually import eventually
 
@@ -224,4 +225,15 @@ def test_what_a_stalled_disk_marked_for_a_receiver_that_gave_up_comes_again(
         assert is_over.wait(30)
     subscription.close()
     assert ids(drain(broker, "work", 1)) == ["m1"]
+    broker.close()
+
+
+def test_a_file_made_when_no_limit_was_left_unsaid_is_taken_as_it_is(tmp_path: Path) -> None:
+    for limit in (None, NO_DELIVERY_LIMIT, None):
+        broker = EmbeddedBroker(tmp_path / "broker.db")
+        broker.declare(Topology((), (QueueSpec("edge.c001.t1", delivery_limit=limit),)))
+        broker.close()
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    with pytest.raises(TopologyError, match="exists otherwise"):
+        broker.declare(Topology((), (QueueSpec("edge.c001.t1", delivery_limit=3),)))
     broker.close()

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,12 @@ def node_client() -> list[str]:
         pytest.fail(str(missing), pytrace=False)
 
 
-def notice(number: int, public_key: Path) -> Notice:
+def notice(number: int, public_key: Path, vendor: str = "acme") -> Notice:
     handle = f"{number:032x}"
     content = json.dumps({"handle": handle, "revision": 1, "record": {"schema_kind": "eligibility"}}).encode()
     return RecordReconciledNotice(
         clinic="c001",
-        edge="acme",
+        edge=vendor,
         source_id=f"source-{number}",
         at=NOW + timedelta(seconds=number),
         kind="face",
@@ -53,16 +53,35 @@ def notice(number: int, public_key: Path) -> Notice:
         processed_at=NOW,
         results=(),
         record_state="sealed",
-        record=VendorKeys().encrypt("acme", public_key, content),
+        record=VendorKeys().encrypt(vendor, public_key, content),
     )
 
 
 class Client:
     """A client of the guide as a process; its journal is its memory."""
 
-    def __init__(self, command: list[str], url: str, root: Path, private_key: Path) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        url: str,
+        root: Path,
+        private_key: Path,
+        *,
+        vendor: str = "acme",
+        tls: Mapping[str, Path] | None = None,
+    ) -> None:
         self.journal = root / "events.jsonl"
-        words = ["--url", url, "--vendor", "acme", "--journal", self.journal, "--private-key", private_key]
+        words: list[object] = [
+            "--url",
+            url,
+            "--vendor",
+            vendor,
+            "--journal",
+            self.journal,
+            "--private-key",
+            private_key,
+        ]
+        words += [part for pair in (tls or {}).items() for part in pair]
         self._command = [*command, *map(str, words)]
         self._log = root / "client.log"
         self._process: subprocess.Popen[bytes] | None = None

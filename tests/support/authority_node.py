@@ -1,6 +1,7 @@
 """How does a test run the broker that `onshi ca init` wrote the configuration of, as an operator would install it?"""
 
 import base64
+import json
 import ssl
 import urllib.request
 from collections.abc import Mapping
@@ -31,10 +32,15 @@ class AuthorityNode(RabbitNode):
         request = urllib.request.Request(f"https://localhost:{self.management_port}/api/{path}", method=method)
         password = self._admin.split("default_pass = ")[1].splitlines()[0]
         request.add_header("Authorization", f"Basic {base64.b64encode(f'{ADMIN}:{password}'.encode()).decode()}")
-        context = ssl.create_default_context(cafile=str(self._ca / "ca.crt"))
-        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=30, context=self._context()) as answer:
             content: bytes = answer.read()
         return content
+
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self._ca / "ca.crt"))
 
     def _answers(self) -> bool:
         try:

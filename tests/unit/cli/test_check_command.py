@@ -2,13 +2,20 @@
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipeline import authority
+from pipeline.authority import Purpose
+from pipeline.broker_settings import BrokerSettings
+from pipeline.cli import check
 from pipeline.cli.roles import Assembly
 from pipeline.topology import Role
 from tests.support.eventually import eventually
 from tests.unit.cli.conftest import Office
+
+DAY = timedelta(days=1)
 
 
 def faults(office: Office) -> list[str]:
@@ -41,3 +48,20 @@ def test_a_centre_that_writes_to_this_machine_keeps_a_reserve(office: Office) ->
     finally:
         stop.set()
         assembly.close()
+
+
+@pytest.mark.parametrize(("days", "named"), [(29, True), (31, False), (-1, True)])
+def test_a_certificate_that_ends_within_a_month_is_named(office: Office, days: int, *, named: bool) -> None:
+    made, now = authority.found(office.root / "ca", "Test", datetime.now(UTC)), datetime.now(UTC)
+    made.issue("edge.c001.t1", Purpose.CLIENT, office.root, now - 3 * DAY, age=DAY * (days + 3))
+    broker = BrokerSettings(
+        url="amqps://localhost:1/onshi",
+        ca_file=made.certificate_file,
+        cert_file=office.root / "edge.c001.t1.crt",
+        key_file=office.root / "edge.c001.t1.key",
+    )
+    settings = office.settings.model_copy(update={"broker": broker})
+    assert bool(list(check._certificates(settings))) == named
+    (office.root / "edge.c001.t1.crt").write_text("")
+    (fault,) = check._certificates(settings)
+    assert fault.endswith("is no certificate that can be read")

@@ -100,9 +100,9 @@ def send(broker: EmbeddedBroker, *events: Event) -> None:
 
 
 @contextmanager
-def running(consumer: Answering, store: Store, broker: EmbeddedBroker) -> Iterator[Runner]:
+def running(consumer: Answering, store: Store, broker: EmbeddedBroker, *, is_shared: bool = False) -> Iterator[Runner]:
     stop = threading.Event()
-    runner = Runner(consumer, store, broker, SystemClock())
+    runner = Runner(consumer, store, broker, SystemClock(), is_shared=is_shared)
     thread = threading.Thread(target=runner.run, args=(stop,))
     thread.start()
     try:

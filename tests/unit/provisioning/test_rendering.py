@@ -13,7 +13,8 @@ from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Action, Change, Held, compare
 from pipeline.provisioning.live import Writer
 from pipeline.provisioning.management import Management
-from pipeline.provisioning.rendering import Kind, Rendering, parse_version, render
+from pipeline.provisioning.rendering import Kind, Rendering, render
+from pipeline.provisioning.versions import parse_version
 from pipeline.setting_text import text_of
 from pipeline.settings import Settings, SettingsError, load
 
@@ -84,6 +85,13 @@ def test_a_management_password_never_crosses_a_network_in_clear(tmp_path: Path) 
     directory(tmp_path)
     (tmp_path / "onshi.toml").write_text(f'{MAIN}management_url = "http://broker:15672"\n')
     with pytest.raises(SettingsError, match="without TLS only on this machine"):
+        load(tmp_path, {})
+
+
+def test_half_a_pair_for_the_management_is_a_fault(tmp_path: Path) -> None:
+    directory(tmp_path)
+    (tmp_path / "onshi.toml").write_text(f'{MAIN}admin_cert_file = "admin.crt"\n')
+    with pytest.raises(SettingsError, match="admin_cert_file and admin_key_file belong together"):
         load(tmp_path, {})
 
 
@@ -209,6 +217,13 @@ def test_only_a_queue_known_to_be_empty_goes_by_itself(messages: int | None, hel
         (Kind.BINDING, "onshi.events alices k", None),
         (Kind.USER, "vendor.gone", None),
         (Kind.POLICY, "vendor.gone", None),
+        (Kind.OPERATOR_POLICY, "drop", Held.OTHERS),
+        (Kind.OPERATOR_POLICY, "vendor.gone", Held.OTHERS),
+        (Kind.PARAMETER, "shovel drain onshi", Held.OTHERS),
+        (Kind.PARAMETER, "shovel drain elsewhere", Held.SHOWN),
+        (Kind.OTHER_VHOST, "elsewhere", Held.SHOWN),
+        (Kind.FEATURE_FLAG, "stream_queue", Held.SHOWN),
+        (Kind.PERMISSION_ELSEWHERE, "edge.c001.t1 elsewhere", None),
     ],
 )
 def test_what_is_not_ours_is_shown_and_left_unless_it_carries_what_is_ours(
@@ -235,6 +250,11 @@ def test_a_queue_that_is_replaced_gets_back_the_bindings_that_end_with_it(group:
     bound = [key for kind, key in wanted.objects if kind is Kind.BINDING and key[1] == "parsing"]
     assert [(c.action, c.key) for c in made[:1]] == [(Action.REPLACE, ("parsing",))]
     assert [(c.action, c.key, c.held) for c in made[1:]] == [(Action.CREATE, key, Held.MESSAGES) for key in bound]
+
+
+def test_what_is_only_shown_no_option_changes() -> None:
+    shown = Change(Action.DELETE, Kind.OTHER_VHOST, ("edge.c001.vhost",), held=Held.SHOWN)
+    assert not Writer(cast(Management, None), "onshi", force="", prune=True).may(shown)
 
 
 def test_force_for_one_clinic_deletes_no_other_queue() -> None:
