@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: help demo test test-fast soak lint format generated servers node lock clean
+.PHONY: help demo test test-fast soak bench lint format generated servers node lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ test-fast: $(VENV)/dev.ready ## what needs no server
 MINUTES ?= 30
 soak: $(VENV)/dev.ready servers ## the fault matrix, then roles killed at their system calls, for MINUTES=n; SEED=n is the same again
 	@$(BIN)/python -m tests.support.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+FILES ?= 2000
+bench: $(VENV)/dev.ready servers ## what a file costs on every broker and store, with FILES=n at once; for docs/sizing.md
+	@$(BIN)/python -m benchmarks --files $(FILES)
 
 node: $(VENV)/dev.ready ## install what the AsyncAPI check and the Node client need, from their lock files
 	@$(BIN)/python -m tests.support.node

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
@@ -53,10 +53,11 @@ class Envelope:
     cause: str
     correlation: str
     traceparent: str
+    id: str = field(init=False)
+    """The event's, made once: it is a hash, and everybody who touches an envelope asks for it."""
 
-    @property
-    def id(self) -> str:
-        return self.event.id
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.event.id)
 
 
 def enclose(event: Event, at: datetime, cause: Envelope | None = None) -> Envelope:
@@ -100,22 +101,26 @@ def write(envelope: Envelope) -> WireEvent:
 
 
 def pack(events: Iterable[WireEvent]) -> list[OutMessage]:
-    """Turn written events into messages, in order, joining neighbours that may travel together."""
+    """Turn written events into messages, joining those that may travel together.
+
+    What is for one clinic and edge, or comes from it, keeps its order; only others' events are overtaken.
+    """
     return [_message(group) for group in _groups(events)]
 
 
-def _groups(events: Iterable[WireEvent]) -> Iterator[list[WireEvent]]:
-    group: list[WireEvent] = []
-    size = 0
+def _groups(events: Iterable[WireEvent]) -> Iterable[list[WireEvent]]:
+    groups: list[list[WireEvent]] = []
+    last: dict[tuple[str, ...], tuple[list[WireEvent], int]] = {}
     for event in events:
+        whose = tuple(event.routing_key.split(".")[1:3])
+        group, size = last.get(whose, ([], 0))
         joins = bool(group) and event.batched and event.routing_key == group[0].routing_key
-        if group and (not joins or len(group) >= BATCH_MOST or size + len(event.body) > BATCH_BYTES):
-            yield group
+        if not joins or len(group) >= BATCH_MOST or size + len(event.body) > BATCH_BYTES:
             group, size = [], 0
+            groups.append(group)
         group.append(event)
-        size += len(event.body)
-    if group:
-        yield group
+        last[whose] = (group, size + len(event.body))
+    return groups
 
 
 def _message(group: Sequence[WireEvent]) -> OutMessage:

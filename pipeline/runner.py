@@ -24,7 +24,7 @@ from pipeline.chores import Chores
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
 from pipeline.envelope import UNREADABLE, Envelope, UnreadableMessageError, WireEvent, pack, read
-from pipeline.errors import AwayError, ClockInDoubtError, PermanentError, TransientError
+from pipeline.errors import AwayError, ClockInDoubtError, OnshiError, PermanentError, TransientError
 from pipeline.guard import PUT_OFF, Guard
 from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, MESSAGES, PARKED, PAUSED, RETRIES
 from pipeline.outcome import said
@@ -258,10 +258,16 @@ class Runner:
             middle = len(group) // 2
             self._work(group[:middle])
             self._work(group[middle:])
-        except Exception as error:  # noqa: BLE001 - taken apart below, so that each has its own owner
+        except Exception as error:
+            # Taken apart, so that each has its own owner.
             if len(group) == 1:
                 self._work_alone(*group[0], error)
             else:
+                if not isinstance(error, OnshiError):
+                    # One by one it may pass unseen, at many times the cost.
+                    LOG.warning(
+                        "batch taken apart", exc_info=error, extra={"consumer": self._role, "count": len(group)}
+                    )
                 for item in group:
                     self._work([item])
         else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, exists, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, bindparam, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from consumers.consent.facts import Thin
@@ -105,18 +105,42 @@ def write_unheld(connection: Connection, unheld: Sequence[Unheld], now: datetime
     insert_new(connection, unheld_answers, rows)
 
 
+def _of_person(table: FromClause) -> ColumnElement[bool]:
+    return and_(
+        table.c.clinic == bindparam("whose"),
+        table.c.person_hash == bindparam("person"),
+        table.c.source == bindparam("by"),
+    )
+
+
+_PART: Final = standings.alias()
+_LOOK_AGAIN: Final = (
+    update(standings)
+    .where(
+        _of_person(standings),
+        standings.c.category == ConsentCategory.MEDICATION.value,
+        standings.c.granted.is_(True),
+        standings.c.fetch_at.is_(None),
+        exists().where(_of_person(_PART), _PART.c.grant_id == bindparam("which")),
+    )
+    .values(fetch_at=bindparam("then"))
+)
+
+
 def _look_again(connection: Connection, entries: Sequence[Entry], now: datetime) -> None:
     """Let it be seen again what medication may be asked, where an answer about its parts now stands."""
-    medication = standings.c.category == ConsentCategory.MEDICATION.value
-    for entry in entries:
-        part = standings.alias()
-        key = (entry.clinic, entry.person_hash, entry.grant.source.value)
-        now_stands = exists().where(
-            tuple_(part.c.clinic, part.c.person_hash, part.c.source) == key, part.c.grant_id == entry.grant_id
-        )
-        same = tuple_(standings.c.clinic, standings.c.person_hash, standings.c.source) == key
-        where = and_(same, medication, standings.c.granted.is_(True), standings.c.fetch_at.is_(None), now_stands)
-        connection.execute(update(standings).where(where).values(fetch_at=now + SETTLE))
+    rows = [
+        {
+            "whose": entry.clinic,
+            "person": entry.person_hash,
+            "by": entry.grant.source.value,
+            "which": entry.grant_id,
+            "then": now + SETTLE,
+        }
+        for entry in entries
+    ]
+    if rows:
+        connection.execute(_LOOK_AGAIN, rows)
 
 
 def _place(entry: Entry) -> tuple[str, str, str, str]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, Update, and_, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from consumers.deletion import orders
@@ -146,12 +146,14 @@ class Deletion(Consumer[Prepared, Facts]):
 
     def apply(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
         drafts: list[certificates.Draft] = []
-        for write in [write for outcome in outcomes for write in outcome.writes]:
+        writes = [write for outcome in outcomes for write in outcome.writes]
+        # Together, in few statements: these come in hundreds, and each is about a row of its own.
+        _write_gone(connection, [write for write in writes if isinstance(write, Gone)])
+        orders.mark(connection, writes, now)
+        for write in writes:
             match write:
                 case Prepared():
                     _write_refused(connection, write, now)
-                case Gone():
-                    _write_gone(connection, write)
                 case Failed():
                     _write_failed(connection, write)
                 case Answer():
@@ -161,7 +163,7 @@ class Deletion(Consumer[Prepared, Facts]):
                 case certificates.Draft():
                     drafts.append(write)
                 case _:
-                    orders.mark(connection, (write,), now)
+                    pass
         certificates.append(connection, drafts, now)
 
     def due(self, connection: Connection, now: datetime) -> Sequence[Outcome]:
@@ -230,12 +232,28 @@ def _receipts(connection: Connection, file_ids: Sequence[str]) -> dict[str, tupl
     return found
 
 
-def _write_gone(connection: Connection, gone: Gone) -> None:
-    # Erased is what we did and may correct `vanished`, which is only what somebody saw.
-    final = (Custody.ERASED.value,) if gone.custody is Custody.ERASED else GONE
-    where = (copies.c.copy_id == gone.copy_id) & copies.c.custody.not_in(final)
-    values = {"custody": gone.custody.value, "gone_at": gone.at, "ordered_until": None, "erasure_fault": None}
-    connection.execute(update(copies).where(where).values(**values))
+def _gone(custody: Custody, final: Sequence[str]) -> Update:
+    # Not NOT IN: its list is expanded for each statement anew, which many rows at once do not allow.
+    is_open = and_(*(copies.c.custody != word for word in final))
+    return (
+        update(copies)
+        .where(copies.c.copy_id == bindparam("which"), is_open)
+        .values(custody=custody.value, gone_at=bindparam("then"), ordered_until=None, erasure_fault=None)
+    )
+
+
+# Erased is what we did and may correct `vanished`, which is only what somebody saw.
+_GONE: Final = {
+    Custody.ERASED: _gone(Custody.ERASED, (Custody.ERASED.value,)),
+    Custody.VANISHED: _gone(Custody.VANISHED, GONE),
+}
+
+
+def _write_gone(connection: Connection, gone: Sequence[Gone]) -> None:
+    for custody, statement in _GONE.items():
+        rows = [{"which": one.copy_id, "then": one.at} for one in gone if one.custody is custody]
+        if rows:
+            connection.execute(statement, rows)
 
 
 def _write_failed(connection: Connection, failed: Failed) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, exists, or_, select, tuple_, update
 
 from pipeline import edge_reports, holds
 from pipeline.clock import DRIFT_LIMIT
@@ -194,20 +194,31 @@ def settled(connection: Connection) -> list[Outcome]:
     ]
 
 
+_ORDERED: Final = (
+    update(copies)
+    .where(copies.c.copy_id == bindparam("which"))
+    .values(orders=bindparam("number"), ordered_until=bindparam("then"))
+)
+
+
 def mark(connection: Connection, writes: Sequence[object], now: datetime) -> None:
-    """Write what the schedule decided."""
-    for write in writes:
-        match write:
-            case Ordered(copy_id, orders, until):
-                values: dict[str, Any] = {"orders": orders, "ordered_until": until}
-                connection.execute(update(copies).where(copies.c.copy_id == copy_id).values(**values))
-            case HoldOrdered(hold_id, state, until):
-                values = {"state": state} if until is None else {"ordered_until": until}
-                same = holds_table.c.hold_id == hold_id
-                same &= holds_table.c.state == (HoldState.ASKED.value if until is None else state)
-                connection.execute(update(holds_table).where(same).values(**values))
-            case Settled(file_id):
-                open_file = (files.c.file_id == file_id) & files.c.settled_at.is_(None)
-                connection.execute(update(files).where(open_file).values(settled_at=now))
-            case _:
-                pass
+    """Write what the schedule decided; anything else is not its business."""
+    ordered = [
+        {"which": one.copy_id, "number": one.orders, "then": one.until} for one in writes if isinstance(one, Ordered)
+    ]
+    if ordered:
+        connection.execute(_ORDERED, ordered)
+    over = sorted(one.file_id for one in writes if isinstance(one, Settled))
+    if over:
+        open_files = files.c.file_id.in_(over) & files.c.settled_at.is_(None)
+        connection.execute(update(files).where(open_files).values(settled_at=now))
+    for one in writes:
+        if isinstance(one, HoldOrdered):
+            _mark_hold(connection, one)
+
+
+def _mark_hold(connection: Connection, one: HoldOrdered) -> None:
+    values: dict[str, Any] = {"state": one.state} if one.until is None else {"ordered_until": one.until}
+    same = holds_table.c.hold_id == one.hold_id
+    same &= holds_table.c.state == (HoldState.ASKED.value if one.until is None else one.state)
+    connection.execute(update(holds_table).where(same).values(**values))

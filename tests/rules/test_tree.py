@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [path for name in ("pipeline", "consumers", "producers") for path in sorted((ROOT / name).rglob("*.py"))]
+SOURCES = [
+    path
+    for name in ("pipeline", "consumers", "producers", "benchmarks")
+    for path in sorted((ROOT / name).rglob("*.py"))
+]
 BANNED = {"utils", "common", "helpers", "misc", "base"}
 
 

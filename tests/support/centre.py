@@ -49,12 +49,17 @@ class Centre:
         self.settings, self.keyring, self.store = settings, keyring, store
 
     def handle(self, consumer: Consumer[Any, Any], event: Event, now: datetime) -> Outcome:
-        prepared = consumer.prepare(enclose(event, now))
-        with self.store.transaction() as connection:
-            facts = consumer.gather(connection, [prepared])
-            outcome = consumer.decide(prepared, facts, now)
-            consumer.apply(connection, [outcome], now)
+        (outcome,) = self.handle_batch(consumer, [event], now)
         return outcome
+
+    def handle_batch(self, consumer: Consumer[Any, Any], events: Sequence[Event], now: datetime) -> list[Outcome]:
+        """Handle several in one transaction; unlike the runner, never take a batch apart."""
+        batch = [consumer.prepare(enclose(event, now)) for event in events]
+        with self.store.transaction() as connection:
+            facts = consumer.gather(connection, batch)
+            outcomes = [consumer.decide(prepared, facts, now) for prepared in batch]
+            consumer.apply(connection, outcomes, now)
+        return outcomes
 
     def due(self, consumer: Consumer[Any, Any], now: datetime) -> list[Event]:
         with self.store.transaction() as connection:

@@ -40,6 +40,11 @@ class PostgresNode:
         self._databases = 0
         self.start()
 
+    @property
+    def pid(self) -> int:
+        """The first process of the server, the parent of all others."""
+        return self._process.pid
+
     def start(self) -> None:
         options = ["-D", "data", "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._directory)]
         self._process = subprocess.Popen(

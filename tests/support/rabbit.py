@@ -75,6 +75,12 @@ class RabbitNode:
         """Where everything the node writes lies."""
         return self._base
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, vhost: str = "/") -> str:
         return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 

@@ -61,10 +61,11 @@ class Site:
         two_clinics: bool = False,
         fetch: bool = False,
         more: str = "",
+        others: str = "",
     ) -> None:
         text = configuration(broker=broker, fetch=fetch, more=more, **({"store": store} if store else {}))
-        if two_clinics:
-            text = text.replace("[[staff]]", f"{SECOND_CLINIC}[[staff]]")
+        others = SECOND_CLINIC if two_clinics else others
+        text = text.replace("[[staff]]", f"{others}[[staff]]")
         self.root = root
         self.settings: Settings = make(root, text, patients=None)
         self.config = root / "onshi.toml"
@@ -126,8 +127,10 @@ class Site:
             if process.poll() is None:
                 self.kill(process)
 
-    def logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace")[-4000:] for path in sorted(self.root.glob("run-*.log")))
+    def logs(self, *, whole: bool = False) -> str:
+        """Join the last lines of every process's log, or all of them."""
+        last = 0 if whole else -4000
+        return "\n".join(path.read_text(errors="replace")[last:] for path in sorted(self.root.glob("run-*.log")))
 
     def say(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""

@@ -15,7 +15,16 @@ from pipeline.envelope import (
     read,
     write,
 )
-from pipeline.events import EVENTS, Event, FileCaptured, FileStored, RequestRefused
+from pipeline.events import (
+    EVENTS,
+    ErasureOrder,
+    Event,
+    FileCaptured,
+    FileStored,
+    HoldReleased,
+    RecordParsed,
+    RequestRefused,
+)
 from pipeline.topology import CENTRE_ROLES, LISTENS, Exchange
 
 NOW = datetime(2026, 5, 12, 0, 15, 33, tzinfo=UTC)
@@ -86,6 +95,23 @@ def test_neighbours_of_one_edge_travel_together_and_keep_their_own_ids() -> None
     messages = pack(write(envelope) for envelope in envelopes)
     assert [len(read(arrived(message))) for message in messages] == [BATCH_MOST, 1, 1]
     assert [e for message in messages for e in read(arrived(message))] == envelopes
+
+
+def test_what_is_for_somebody_else_parts_no_neighbours() -> None:
+    parsed = {"clinic": "c001", "revision": 1, "kind": "face", "terminal": "t1"}
+    events = [e for n in range(3) for e in (stored(n), RecordParsed(file_id=f"f{n}", **parsed))]
+    messages = pack(write(enclose(event, NOW)) for event in events)
+    assert [len(read(arrived(message))) for message in messages] == [3, 1, 1, 1]
+
+
+def test_no_event_overtakes_another_for_the_same_edge() -> None:
+    about = {"clinic": "c001", "edge": "t1", "file_id": "f1", "until": NOW}
+    orders = [ErasureOrder(copy_id=f"c{n}", order_id="o", preconditions=(), **about) for n in range(3)]
+    released = HoldReleased(copy_id="c1", hold_id="h1", **about)
+    events = [orders[0], released, orders[1], orders[2]]
+    messages = pack(write(enclose(event, NOW)) for event in events)
+    assert [e.event for message in messages for e in read(arrived(message))] == events
+    assert len(messages) == 3
 
 
 def test_an_event_repeated_has_the_same_id_and_another_has_another() -> None:

@@ -192,6 +192,28 @@ def test_a_bug_is_parked_under_its_name_and_never_under_its_text(consumer, store
         assert "CANARY" not in connection.execute(select(parked)).one().headers
 
 
+def test_a_bug_that_only_a_whole_batch_has_is_told_though_everything_is_done_one_by_one(
+    consumer, store, broker, monkeypatch, caplog
+) -> None:
+    def apply(connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
+        if len(outcomes) > 1:
+            raise RuntimeError("CANARY 見本　花子")
+        Answering.apply(consumer, connection, outcomes, now)
+
+    monkeypatch.setattr(consumer, "apply", apply)
+    first = broker.subscribe(work_queue(Role.PARSING), 10)
+    send(broker, captured("a"), captured("b"))
+    taken = eventually(lambda: first.receive(2, timedelta(0)))
+    runner = Runner(consumer, store, broker, SystemClock())
+    runner._publisher = broker.publisher()
+    with caplog.at_level("WARNING", "onshi.runner"):
+        runner._handle(taken)
+    assert sorted(consumer.applied) == ["a", "b"]
+    (told,) = [one for one in caplog.records if one.message == "batch taken apart"]
+    assert (told.consumer, told.count) == ("parsing", 2)
+    first.close()
+
+
 def test_a_transient_failure_that_lasts_goes_to_the_first_tier_and_is_not_lost(
     consumer, store, broker, monkeypatch
 ) -> None:

@@ -115,6 +115,20 @@ def test_every_copy_of_a_file_is_ordered_at_its_own_terminal(centre: Centre, del
     assert sorted(order.edge for order in _orders(centre, deletion)) == ["t1", "t2"]
 
 
+def test_what_was_erased_and_what_vanished_is_written_for_a_whole_batch_at_once(
+    centre: Centre, deletion: Deletion
+) -> None:
+    add_file(centre)
+    for name in "abcd":
+        add_copy(centre, name)
+    assert len(_orders(centre, deletion)) == 4
+    centre.handle_batch(deletion, [erased("a"), _vanished("b"), erased("c"), _vanished("d")], NOW)
+    custody = {row["copy_id"]: (row["custody"], row["orders"]) for row in centre.rows(copies)}
+    told = [custody[copy_id(name)] for name in "abcd"]
+    assert told == [("erased", 1), ("vanished", 1), ("erased", 1), ("vanished", 1)]
+    assert len(centre.rows(certificates)) == 2
+
+
 def test_terminal_that_is_not_configured_gets_no_order(centre: Centre, deletion: Deletion) -> None:
     add_file(centre)
     add_copy(centre, terminal="t9")

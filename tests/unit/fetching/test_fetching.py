@@ -166,6 +166,20 @@ def test_refusal_of_treatments_alone_turns_the_rest_into_plain_requests(centre: 
     assert {row["state"] for row in centre.rows(requests) if row["file_category"] == "4"} == {"answered", "expired"}
 
 
+def test_answers_about_the_parts_of_two_persons_in_one_batch_let_both_be_looked_at_again(centre: Centre) -> None:
+    given = [granted(NOW, NOW + DAY), granted(NOW, NOW + DAY, DIAGNOSIS)]
+    events = [store_file(centre, person, face(*given, person=person)) for person in ("1234", "5678")]
+    consent = Consent(centre.settings, centre.keyring)
+    centre.handle_batch(consent, events, NOW)
+    _due(centre)
+    assert [row["fetch_at"] for row in centre.rows(standings)] == [None] * 4
+    over = [face(refused(DIAGNOSIS), person=person) for person in ("1234", "5678")]
+    later = [store_file(centre, f"later{n}", record, NOW + SECOND) for n, record in enumerate(over)]
+    centre.handle_batch(consent, later, SOON)
+    again = {(row["person_hash"], row["category"]) for row in centre.rows(standings) if row["fetch_at"]}
+    assert [category for _, category in again] == [MEDICATION.value] * 2
+
+
 def test_nothing_is_planned_within_a_minute_of_the_limit(centre: Centre) -> None:
     arrive(centre, [granted(NOW - DAY, NOW + 63 * SECOND)])
     assert _due(centre, NOW + 3 * SECOND) == []
