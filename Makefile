@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: help demo test test-fast soak bench lint format generated servers node lock clean
+.PHONY: help demo test test-fast soak bench lint format generated migration servers node lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ generated: $(VENV)/run.ready ## write again what is made from the models
 	@$(BIN)/onshi asyncapi > docs/vendors/asyncapi.json
 	@$(BIN)/onshi asyncapi --schemas docs/vendors/schemas
 	@$(BIN)/onshi asyncapi --html > docs/vendors/index.html
+
+migration: $(VENV)/dev.ready ## draft the migration that a changed model needs: NAME=what_changed
+	@$(BIN)/python -m pipeline.storage.draft "$(NAME)"
 
 lock: ## choose the newest allowed versions (needs uv)
 	@uv pip compile pyproject.toml infra/build.in --extra zip --universal --python-version 3.11 --generate-hashes \

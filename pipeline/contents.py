@@ -6,6 +6,7 @@ on a disk unsealed. `repr` shows nothing.
 
 import json
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Self
 
 from pipeline.errors import PermanentError
@@ -103,6 +104,18 @@ def decision_context(decision_id: str) -> str:
 
 def request_context(request_id: str) -> str:
     return f"request:{request_id}"
+
+
+def person_context(hashed: str) -> str:
+    return f"person:{hashed}"
+
+
+def booking_context(clinic: str, day: date, hashed: str) -> str:
+    return f"booking:{clinic}:{day.isoformat()}:{hashed}"
+
+
+def reference_context(patient_hash: str, insurance_hash: str) -> str:
+    return f"reference:{patient_hash}:{insurance_hash}"
 
 
 def patients_context(list_id: str, part: int) -> str:

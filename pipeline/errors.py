@@ -26,3 +26,7 @@ class PermanentError(OnshiError):
     def __init__(self, reason: str, detail: str = "") -> None:
         self.reason = reason
         super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class UnfitStateError(OnshiError):
+    """What was kept was written by another release. Nothing was touched; the process ends, for time mends nothing."""

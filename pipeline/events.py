@@ -164,6 +164,8 @@ class EdgeReported(Event):
     """When the next segment may go; none while the centre does not have all of any."""
     ballast_bytes: int = 0
     """Room kept for a full disk; 0: it is spent, or none is kept."""
+    standing_key: str = ""
+    """Id of the key that it seals to where there is no month; none while it cannot say."""
     faults: tuple[str, ...] = ()
     """What is wrong now, as stable words: share_away, disk_full, permission, clock, chart_away, patients_invalid."""
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.errors import PermanentError
+from pipeline.errors import PermanentError, UnfitStateError
 from pipeline.sealing import STANDING_EPOCH, IdentityKey, KeyClass, epoch_of, key_id
 from pipeline.topology import Edge
 
@@ -31,6 +31,8 @@ SLOT = 32
 HASHING: Final = 32
 """Bytes of a key behind keyed hashes."""
 MONTHS_AHEAD: Final = 12
+RING_FORM: Final = 1
+"""Of `keyring.json`. A newer one is never written over: what this release does not know of it would be lost."""
 
 
 class KeyringError(PermanentError):
@@ -38,6 +40,16 @@ class KeyringError(PermanentError):
 
     def __init__(self, detail: str) -> None:
         super().__init__("keys", detail)
+
+
+class NewerRingError(UnfitStateError):
+    """`keyring.json` was written by a newer release."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "keyring.json is of a newer release; nothing was touched: install that release, see `onshi --version`"
+            " (keyring.json は新しい版で作成されたため何も変更していません。元の版のプログラムを導入してください)"
+        )
 
 
 class EpochKey(BaseModel):
@@ -51,6 +63,8 @@ class EpochKey(BaseModel):
     slot: int
     generation: int = 0
     """Grows when a month's key is replaced before its time; sealing uses the newest, opening any."""
+    replaced_at: datetime | None = None
+    """When another standing key took its place; it opens until nothing is sealed to it any more."""
     destroying_at: datetime | None = None
     """When its destruction began. From then on nothing is sealed to it or opened with it; a crash is taken up again."""
     destroyed_at: datetime | None = None
@@ -78,6 +92,7 @@ class Ring(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    form: int = RING_FORM
     epochs: tuple[EpochKey, ...] = ()
     edges: tuple[EdgeKey, ...] = ()
     signing: str = ""
@@ -123,11 +138,21 @@ class Keyring:
             KeyringError: no key was issued for that month.
         """
         name = (clinic, key_class, epoch_of(key_class, at))
+        # A key that was replaced is still here: only the file says so. While it is away, what is known still seals.
+        with contextlib.suppress(KeyringError):
+            self.version()
         if name not in self._epochs:
             self.reload()
         if name not in self._epochs:
             raise KeyringError(f"no {key_class} key of clinic {clinic} for {name[2]}")
         return bytes.fromhex(self._epochs[name].public)
+
+    def standing_id(self, clinic: str) -> str:
+        """Name the key that is sealed to where there is no month, as `recipient_of` does; empty when there is none."""
+        with contextlib.suppress(KeyringError):
+            self.version()
+        held = self._epochs.get((clinic, KeyClass.STANDING, STANDING_EPOCH))
+        return held.identifier if held else ""
 
     def edge_key(self, clinic: str, edge: str) -> bytes:
         """Return an edge's public key."""
@@ -195,11 +220,14 @@ def read_ring(directory: Path) -> tuple[Ring, object]:
     try:
         with (directory / "keyring.json").open("rb") as source:
             version = _version_of(os.fstat(source.fileno()))
-            return Ring.model_validate_json(source.read()), version
+            ring = Ring.model_validate_json(source.read())
     except OSError as error:
         raise KeyringError(f"keyring.json: {error.strerror}") from None
     except ValidationError:
         raise KeyringError("keyring.json: damaged") from None
+    if ring.form > RING_FORM:
+        raise NewerRingError
+    return ring, version
 
 
 def _version_of(status: os.stat_result) -> object:
@@ -257,7 +285,7 @@ def destroy(  # noqa: PLR0917 - the name of a key, and when
 ) -> EpochKey:
     """Destroy one private key for ever: intent, overwrite in place, flush, read back, note. Repeatable.
 
-    Where an epoch's key was replaced, `identifier` says which.
+    Where an epoch's key was replaced, `identifier` says which; of standing keys, only a replaced one.
     `keyring.json` says so last, so that a key noted as destroyed is. Who calls it has made sure that nothing sealed
     to it is still needed.
 
@@ -269,7 +297,7 @@ def destroy(  # noqa: PLR0917 - the name of a key, and when
         name = (clinic, key_class, epoch)
         named = (e for e in ring.epochs if (e.clinic, e.key_class, e.epoch) == name)
         key = next((e for e in named if identifier in (None, e.identifier)), None)
-        if key is None or key_class is KeyClass.STANDING:
+        if key is None or (key_class is KeyClass.STANDING and (identifier is None or key.replaced_at is None)):
             raise KeyringError(f"no {key_class} key of clinic {clinic} for {epoch} that could be destroyed")
         if key.destroyed_at is not None:
             return key

@@ -258,20 +258,20 @@ class Runner:
             middle = len(group) // 2
             self._work(group[:middle])
             self._work(group[middle:])
-        except Exception as error:
-            # Taken apart, so that each has its own owner.
-            if len(group) == 1:
-                self._work_alone(*group[0], error)
-            else:
-                if not isinstance(error, OnshiError):
-                    # One by one it may pass unseen, at many times the cost.
-                    LOG.warning(
-                        "batch taken apart", exc_info=error, extra={"consumer": self._role, "count": len(group)}
-                    )
-                for item in group:
-                    self._work([item])
+        except Exception as error:  # noqa: BLE001 - each event has its own owner now
+            self._take_apart(group, error)
         else:
             self._park_decided(group, to_park)
+
+    def _take_apart(self, group: Sequence[tuple[Unit, Envelope, Any]], error: Exception) -> None:
+        if len(group) == 1:
+            self._work_alone(*group[0], error)
+            return
+        if not isinstance(error, OnshiError):
+            # One by one it may pass unseen, at many times the cost.
+            LOG.warning("batch taken apart", exc_info=error, extra={"consumer": self._role, "count": len(group)})
+        for item in group:
+            self._work([item])
 
     def _work_alone(self, unit: Unit, envelope: Envelope, prepared: Any, error: Exception) -> None:
         if isinstance(error, TransientError):

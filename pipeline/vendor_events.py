@@ -35,7 +35,7 @@ class Notice(Event):
     edge: str = Field(exclude=True)
     """The vendor: its stream takes what carries its name, and nobody else's does."""
     source_id: str = Field(exclude=True)
-    """The id of what led to it, which never leaves the centre."""
+    """This vendor's own name of what led to it, so that `event_id` tells nothing that another vendor could compare."""
 
     clinic: str = Field(description="The clinic, by the id agreed with you.")
     at: datetime = Field(description="When it became so. UTC.")

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, Select, or_, select, tuple_
 
 from consumers.consent.grants import Asked, asked
 from consumers.consent.hearing import Heard, Hearing, Untaken
-from consumers.consent.person_detail import PersonDetail, person_context
+from consumers.consent.person_detail import PersonDetail
 from consumers.consent.withdrawals import TIMES, Ended, Withdrawals, Withdrawn, told_at
-from pipeline.contents import record_context
+from pipeline.contents import person_context, record_context
 from pipeline.errors import PermanentError
 from pipeline.events import Event, RecordParsed, RequestEvent, RequestWithdrawn
 from pipeline.keyring import Keyring

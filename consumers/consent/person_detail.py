@@ -16,7 +16,3 @@ class PersonDetail(Hidden):
     card_classification: str | None = None
     institution_code: str | None = None
     """To which the consent was given; a clinic may have had another one before."""
-
-
-def person_context(hashed: str) -> str:
-    return f"person:{hashed}"

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, and_, select
 
 from consumers.consent.grants import Grant, Source, may_ask
 from consumers.consent.inquiries import Permission, Person
-from consumers.consent.person_detail import PersonDetail, person_context
+from consumers.consent.person_detail import PersonDetail
+from pipeline.contents import person_context
 from pipeline.keyring import Keyring
 from pipeline.oqs.codes import TreatmentFlag
 from pipeline.oqs.eligibility import ConsentCategory

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row, exists, select
 
 from consumers.consent.grants import Asked, Source
-from consumers.consent.person_detail import PersonDetail, person_context
-from pipeline.contents import record_context, request_context
+from consumers.consent.person_detail import PersonDetail
+from pipeline.contents import person_context, record_context, request_context
 from pipeline.errors import PermanentError
 from pipeline.folding import fold_birthdate, fold_branch, fold_insurer, same_symbol
 from pipeline.keyring import Keyring

@@ -75,7 +75,13 @@ class Writer:
         if not granted.is_told(vendor, event, kind):
             return None
         names = self._secrets(vendor.id)
-        common = {"clinic": event.clinic, "edge": vendor.id, "source_id": event.id, "at": heard.at, "kind": kind}
+        common = {
+            "clinic": event.clinic,
+            "edge": vendor.id,
+            "source_id": names.event(event.id),
+            "at": heard.at,
+            "kind": kind,
+        }
         if isinstance(event, ConsentEvent):
             return _consent(event, facts, names, common)
         assert isinstance(event, FileEvent)

@@ -21,6 +21,10 @@ class Pseudonyms:
     def handle(self, clinic: str, file_id: str) -> str:
         return self._name("handle", clinic, file_id)
 
+    def event(self, event_id: str) -> str:
+        """Name what a notice tells of, so that its own id is another in every vendor's stream."""
+        return self._name("event", event_id)
+
     def patient(self, clinic: str, patient_hash: str | None) -> str | None:
         return None if patient_hash is None else self._name("patient", clinic, patient_hash)
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from pipeline.broker.embedded_tables import Tables, connect
+from pipeline.broker.embedded_tables import FORMAT, Tables, connect
 from pipeline.broker.embedded_writer import Writer
 from pipeline.broker.port import BrokerAwayError, Delivery, OutMessage, UnroutableError
-from pipeline.errors import PermanentError
+from pipeline.errors import PermanentError, UnfitStateError
 from pipeline.private import make_private
 from pipeline.topology import Topology
 
@@ -61,9 +61,11 @@ class EmbeddedBroker:
     Raises:
         EmbeddedBusyError: another process has it.
         BrokerAwayError: the file cannot be opened.
+        UnfitFileError: it is of another release, and was left as it is.
     """
 
     def __init__(self, path: Path) -> None:
+        FORMAT.require(path)
         self._lock = _locked(path)
         self._bells = _Bells()
         self._subscriptions: set[EmbeddedSubscription] = set()
@@ -75,6 +77,9 @@ class EmbeddedBroker:
         except sqlite3.Error as fault:
             os.close(self._lock)
             raise BrokerAwayError(f"the broker's file cannot be opened ({type(fault).__name__})") from fault
+        except UnfitStateError:
+            os.close(self._lock)
+            raise
 
     def declare(self, topology: Topology) -> None:
         self._writer.do(lambda tables: tables.declare(topology))

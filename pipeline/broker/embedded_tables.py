@@ -16,6 +16,8 @@ from pathlib import Path
 from pipeline.broker.embedded_routing import RememberedRoutes, Routes
 from pipeline.broker.port import Delivery, OutMessage, TopologyError
 from pipeline.budget import fitting
+from pipeline.errors import UnfitStateError
+from pipeline.file_format import FileFormat
 from pipeline.topology import NO_DELIVERY_LIMIT, Binding, ExchangeKind, ExchangeSpec, QueueSpec, Topology
 
 SCHEMA = """
@@ -31,6 +33,7 @@ CREATE INDEX IF NOT EXISTS message_by_queue ON message (queue, seq);
 CREATE INDEX IF NOT EXISTS message_by_due ON message (due_ms) WHERE due_ms IS NOT NULL;
 CREATE TABLE IF NOT EXISTS attempt (seq INTEGER PRIMARY KEY, handed_out INTEGER NOT NULL, held INTEGER NOT NULL);
 """
+FORMAT = FileFormat(SCHEMA)
 
 BURY_AGAIN_MS = 5_000
 """When a dead message is tried again whose dead exchange has no queue for it: it is never dropped."""
@@ -58,7 +61,8 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
-    except sqlite3.Error:
+        FORMAT.prepare(connection, path.name)
+    except (sqlite3.Error, UnfitStateError):
         connection.close()
         raise
     return connection
@@ -71,7 +75,6 @@ class Tables:
         self._db = connection
         self.rung: set[str] = set()
         self.next_due_ms: int | None = None
-        self._db.executescript(SCHEMA)
         self._load()
 
     def recover(self) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from pipeline.ballast import is_spent
 from pipeline.broker.open import open_broker
+from pipeline.cli import check_vendors
 from pipeline.cli.desk import Desk, as_text
+from pipeline.cli.fitness import unfit_files
 from pipeline.clinic_settings import Chart, Clinic, Terminal
 from pipeline.errors import OnshiError, PermanentError
 from pipeline.expiry import UNREADABLE, ends_at, files_of
@@ -33,9 +35,12 @@ EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 
 def check(settings: Settings, arguments: Namespace) -> int:
     desk = Desk(settings, arguments)
+    vendors = check_vendors.vendors(settings, desk.now)
+    unfit = unfit_files(settings)
     faults = [
         # Where a group is provisioned, the folders are those of other machines.
         *(() if settings.group else _folders(settings)),
+        *unfit,
         *_keys(settings),
         *_store(settings),
         *_broker(settings),
@@ -44,13 +49,15 @@ def check(settings: Settings, arguments: Namespace) -> int:
         *_disk(settings),
         *_ballasts(settings),
         *_staff(desk),
+        *(fault for vendor in vendors for fault in vendor.pop("faults")),
     ]
-    spools = list(_spools(settings))
+    spools = [] if unfit else list(_spools(settings))
     desk.say(
-        {"faults": faults, "spools": spools},
+        {"faults": faults, "spools": spools, "vendors": vendors},
         [
             *(f"✗ {fault}" for fault in faults),
             *(_spool_line(spool) for spool in spools),
+            *(check_vendors.line(vendor) for vendor in vendors),
             "all is well" if not faults else f"{len(faults)} found",
         ],
     )
@@ -136,6 +143,8 @@ def _store(settings: Settings) -> Iterator[str]:
 
 
 def _broker(settings: Settings) -> Iterator[str]:
+    if unfit_files(settings):
+        return  # said already
     try:
         broker = open_broker(settings.broker.url, settings.state, settings.broker.certificates)
     except PermanentError as error:

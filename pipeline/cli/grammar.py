@@ -84,6 +84,7 @@ def _parse(words: Sequence[str]) -> Namespace:
         return commands.add_parser(name, help=does, description=does, parents=[common])
 
     _setting_up(command)
+    _upgrading(command, common)
     _looking(command, common)
     _deciding(command, common)
     _proving(command, common)
@@ -125,6 +126,12 @@ def _setting_up(command: "_Command") -> None:
     simulate.add_argument("--rate", type=_rate, metavar="R", help="files a second (default: as fast as it can)")
     simulate.add_argument("--seed", type=int, default=1, metavar="S")
     simulate.add_argument("--patients", metavar="PATH", help="where to write the list of patients that belongs to them")
+
+
+def _upgrading(command: "_Command", common: ArgumentParser) -> None:
+    store = _group(command("store", "the store's tables: of which release, and bringing them up to this one"))
+    store.add_parser("show", parents=[common], help="1 when they are not this program's")
+    store.add_parser("upgrade", parents=[common], help="after a backup, with every role stopped")
 
 
 def _looking(command: "_Command", common: ArgumentParser) -> None:

@@ -28,7 +28,8 @@ def group_commands(command: "_Command", common: ArgumentParser, vendors: "_SubPa
 def key_commands(keys: "_SubParsers", common: ArgumentParser) -> None:
     """Add what keeps and replaces keys to `keys`."""
     rotate = keys.add_parser("rotate", parents=[common], help="replace this month's keys and those ahead")
-    rotate.add_argument("--class", dest="key_class", required=True, choices=["original", "clinical", "confirmation"])
+    classes = ["original", "clinical", "confirmation", "standing"]
+    rotate.add_argument("--class", dest="key_class", required=True, choices=classes)
     rotate.add_argument("--clinic", help="default: every clinic")
     for name, does in (("backup", "write every standing key into one encrypted file"), ("restore", "bring keys back")):
         action = keys.add_parser(name, parents=[common], help=does)

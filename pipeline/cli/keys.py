@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from pipeline import keyring, outbox, retention
+from pipeline import keyring, outbox, retention, standing_keys
 from pipeline.cli.desk import Desk
 from pipeline.cli.keys_kept import keep, required_manager
 from pipeline.cli.main import WrongUseError
@@ -62,11 +62,30 @@ def _rotate(desk: Desk, arguments: Namespace) -> int:
     clinics = [c.id for c in desk.settings.clinics if arguments.clinic in (None, c.id)]
     if not clinics:
         raise WrongUseError(f"{arguments.clinic}: is no clinic")
-    made = rotate(desk.settings.keys.dir, KeyClass(arguments.key_class), clinics, desk.now)
+    key_class = KeyClass(arguments.key_class)
+    if key_class is KeyClass.STANDING:
+        return _rotate_standing(desk, clinics, subject)
+    made = rotate(desk.settings.keys.dir, key_class, clinics, desk.now)
     desk.log_access("keys.rotate", subject)
     # Edges seal to the former keys until they hear of these, and the centre opens both.
     tell_edges(desk.settings, desk.keyring, desk.store, desk.now)
     desk.say({"replaced": len(made), "clinics": clinics}, [f"{len(made)} keys replaced; edges are told"])
+    return 0
+
+
+def _rotate_standing(desk: Desk, clinics: list[str], subject: str) -> int:
+    made = standing_keys.rotate(desk.settings.keys.dir, clinics, desk.now)
+    desk.log_access("keys.rotate", subject)
+    tell_edges(desk.settings, desk.keyring, desk.store, desk.now)
+    former = [key for key in standing_keys.replaced(desk.keyring) if key.is_usable and key.clinic in clinics]
+    rewrapped = sum(standing_keys.rewrap(desk.store, desk.keyring, key, desk.now) for key in former)
+    desk.say(
+        {"replaced": len(made), "clinics": clinics, "rewrapped": rewrapped},
+        [
+            f"{len(made)} standing keys replaced, {rewrapped} rows wrapped to the new ones; edges are told",
+            "the running centre destroys the former ones a day from now, when every edge seals to the new ones",
+        ],
+    )
     return 0
 
 
@@ -93,7 +112,7 @@ def _state(key: EpochKey, now: datetime) -> str:
     if key.destroyed_at or key.destroying_at:
         return "destroyed" if key.destroyed_at else "destroying"
     if key.key_class is KeyClass.STANDING:
-        return "standing"
+        return "replaced" if key.replaced_at else "standing"
     month = f"{now:%Y-%m}"
     return "current" if key.epoch == month else "ahead" if key.epoch > month else "past"
 
@@ -157,13 +176,26 @@ def tell_edges(settings: Settings, ring: Keyring, store: Store, now: datetime) -
         outbox.add(connection, Role.DELETION, events, now, timedelta(seconds=settings.centre.republish_seconds))
 
 
+def _finish_standing(settings: Settings, ring: Keyring, store: Store, actor: retention.Actor, now: datetime) -> int:
+    ended = 0
+    for key in standing_keys.replaced(ring):
+        try:
+            count = standing_keys.finish(store, ring, key, actor, now, configured=settings.edges)
+        except OnshiError as error:
+            LOG.warning("key kept", extra={"clinic": key.clinic, "reason": f"{key.key_class}: {error}"})
+        else:
+            LOG.info("key destroyed", extra={"clinic": key.clinic, "reason": str(key.key_class), "count": count})
+            ended += 1
+    return ended
+
+
 def tend(settings: Settings, ring: Keyring, store: Store | None, now: datetime) -> int:
     """Do what is due; returns how many keys were destroyed. What is refused is asked again next time."""
     issue_keys(settings, now)
     if store is not None:
         tell_edges(settings, ring, store, now)
     actor = retention.Actor("-", pwd.getpwuid(os.geteuid()).pw_name)
-    ended = 0
+    ended = _finish_standing(settings, ring, store, actor, now) if store else 0
     for key in retention.due(ring, settings.retention, now) if store else []:
         assert store is not None
         name = f"{key.key_class} {key.epoch}"

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.grammar import UsageError, parse
-from pipeline.errors import OnshiError
+from pipeline.errors import OnshiError, UnfitStateError
 from pipeline.logs import frames
 from pipeline.settings import Settings, SettingsError, load
 
@@ -20,6 +21,7 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 # Modules are imported when asked for: `onshi status` need not load a broker client and an XML parser.
 _WITH_SETTINGS = {
     "check": "pipeline.cli.check:check",
+    "store": "pipeline.cli.store:store",
     "run": "pipeline.cli.run:run",
     "simulate": "pipeline.cli.simulate:simulate",
     "status": "pipeline.cli.status:status",
@@ -60,6 +62,8 @@ class WrongUseError(Exception):
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _prepare_output()
+    # A core dump of any command would hold what patients entrusted to us.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         arguments = parse(words)
     except UsageError as error:
@@ -83,7 +87,7 @@ def _answered(arguments: Namespace) -> int:
         raise
     except SettingsError as error:
         return _complain(arguments, error.faults, WRONG_USE)
-    except WrongUseError as error:
+    except (WrongUseError, UnfitStateError) as error:
         return _complain(arguments, [str(error)], WRONG_USE)
     except OnshiError as error:
         return _complain(arguments, [str(error)], FAILED)

@@ -1,7 +1,6 @@
 """`onshi run [ROLE …]`: keep the product running until SIGTERM or SIGINT, then finish the work in hand."""
 
 import logging
-import resource
 import signal
 import threading
 from argparse import Namespace
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import logs
+from pipeline.cli.fitness import require_fit
 from pipeline.cli.roles import Assembly
 from pipeline.cli.supervise import run_processes, run_threads
 from pipeline.health import HealthServer
@@ -20,8 +20,6 @@ LOG = logging.getLogger("onshi.supervisor")
 
 def run(settings: Settings, arguments: Namespace) -> int:
     logs.set_up()
-    # A core dump would hold what patients entrusted to us.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -35,9 +33,14 @@ def _all_roles(settings: Settings) -> tuple[Role, ...]:
 
 
 def run_roles(settings: Settings, config: Path, roles: Sequence[Role], stop: threading.Event) -> int:
-    """Run roles until `stop`: as threads on the embedded broker, as processes where there are several on RabbitMQ."""
+    """Run roles until `stop`: as threads on the embedded broker, as processes where there are several on RabbitMQ.
+
+    Raises:
+        UnfitStateError: store, ledger or broker file is of another release. Nothing was begun.
+    """
+    require_fit(settings, roles)
     if len(roles) > 1 and not settings.broker.url.startswith("embedded:"):
-        run_processes(config, roles, stop)
+        run_processes(config, roles, stop, lambda: require_fit(settings, roles))
         return 0
     assembly = Assembly(settings, roles)
     parts = assembly.parts()

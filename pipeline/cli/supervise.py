@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import OnshiError
+from pipeline.cli.main import WRONG_USE
+from pipeline.errors import OnshiError, UnfitStateError
 
 LOG = logging.getLogger("onshi.supervisor")
 FIRST_PAUSE: Final = 0.5
@@ -32,22 +33,33 @@ class Part:
 
 
 def run_threads(parts: Sequence[Part], stop: threading.Event) -> None:
-    """Run every part in a thread of its own until `stop`; one that fails starts again after a growing pause."""
-    threads = [threading.Thread(target=_keep_running, args=(part, stop), name=part.name) for part in parts]
+    """Run every part in a thread of its own until `stop`; one that fails starts again after a growing pause.
+
+    Raises:
+        UnfitStateError: a part met what another release wrote; every part has ended.
+    """
+    unfit: list[UnfitStateError] = []
+    threads = [threading.Thread(target=_keep_running, args=(part, stop, unfit), name=part.name) for part in parts]
     for thread in threads:
         thread.start()
     for thread in threads:
         # A signal that another thread took is handled when the main thread wakes, and an endless join never does.
         while thread.is_alive():
             thread.join(WAKE_SECONDS)
+    if unfit:
+        raise unfit[0]
 
 
-def _keep_running(part: Part, stop: threading.Event) -> None:
+def _keep_running(part: Part, stop: threading.Event, unfit: list[UnfitStateError]) -> None:
     pause = FIRST_PAUSE
     while not stop.is_set():
         started = time.monotonic()
         try:
             part.run(stop)
+        except UnfitStateError as error:
+            LOG.critical("role ended", extra={"role": part.name, "reason": str(error)})
+            unfit.append(error)
+            stop.set()
         except OnshiError as error:
             # Not a bug: its text is for people (another process, keys missing).
             LOG.error("role failed", extra={"role": part.name, "reason": str(error)})  # noqa: TRY400
@@ -68,12 +80,25 @@ class _Child:
     again_at: float | None = field(default=None)
 
 
-def run_processes(config: Path, roles: Sequence[str], stop: threading.Event) -> None:
-    """Run `onshi run ROLE` for each role until `stop`, then end them with SIGTERM; one that dies starts again."""
+def run_processes(
+    config: Path, roles: Sequence[str], stop: threading.Event, require_fit: Callable[[], None] = lambda: None
+) -> None:
+    """Run `onshi run ROLE` for each role until `stop`, then end them with SIGTERM; one that dies starts again.
+
+    Raises:
+        UnfitStateError: one died because of what another release wrote, says `require_fit`; every role has ended.
+    """
     children = [_Child(role, _start(config, role), time.monotonic()) for role in roles]
-    while not stop.wait(0.2):
-        for child in children:
-            _look_after(config, child)
+    try:
+        while not stop.wait(0.2):
+            for child in children:
+                if _look_after(config, child) == WRONG_USE:
+                    require_fit()
+    finally:
+        _end(children)
+
+
+def _end(children: Sequence[_Child]) -> None:
     for child in children:
         if child.process.poll() is None:
             child.process.send_signal(signal.SIGTERM)
@@ -87,18 +112,21 @@ def run_processes(config: Path, roles: Sequence[str], stop: threading.Event) -> 
             child.process.wait()
 
 
-def _look_after(config: Path, child: _Child) -> None:
+def _look_after(config: Path, child: _Child) -> int | None:
+    """Start what died anew, in its time; returns the exit code of one that was just found dead."""
     code = child.process.poll()
     if code is None:
-        return
+        return None
     now = time.monotonic()
     if child.again_at is None:
         steady = now - child.started > STEADY_SECONDS
         child.pause = FIRST_PAUSE if steady else min(child.pause * 2, LONGEST_PAUSE)
         child.again_at = now + child.pause
         LOG.error("role ended", extra={"role": child.role, "reason": f"exit {code}"})
-    elif now >= child.again_at:
+        return code
+    if now >= child.again_at:
         child.process, child.started, child.again_at = _start(config, child.role), now, None
+    return None
 
 
 def _start(config: Path, role: str) -> subprocess.Popen[bytes]:

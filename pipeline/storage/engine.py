@@ -20,6 +20,7 @@ from pipeline.private import make_private
 from pipeline.storage.schema import metadata
 
 BUSY_SECONDS = 30
+_NAME = "onshi"
 _SCHEMA_LOCK = 0x0A51  # one migration at a time on PostgreSQL
 
 
@@ -61,13 +62,48 @@ class Store:
             raise _translated(error) from None
 
     def make_schema(self) -> None:
-        """Bring the schema up to this version; several processes may call it at once."""
-        from pipeline.storage.migrate import upgrade  # noqa: PLC0415 - alembic is slow to import and needed once
+        """Make every table in an empty store; several processes may call it at once.
 
+        Raises:
+            SchemaError: the store is of another release. It is left as it is.
+        """
+        # Alembic is slow to import, and needed once.
+        from pipeline.storage.migrate import Fit, look, make  # noqa: PLC0415
+
+        with self.reading() as connection:
+            if look(connection).fit is Fit.CURRENT:
+                return
+        with self._changing_schema() as connection:
+            make(connection)
+
+    def upgrade_schema(self) -> list[str]:
+        """Bring the schema up to this program's, in one transaction; returns the revisions that were run.
+
+        Raises:
+            SchemaError: it is newer, or no release's. It is left as it is.
+        """
+        from pipeline.storage.migrate import upgrade  # noqa: PLC0415
+
+        with self._changing_schema() as connection:
+            return upgrade(connection)
+
+    @contextmanager
+    def _changing_schema(self) -> Iterator[Connection]:
         with self.transaction() as connection:
             if self.is_postgresql:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
-            upgrade(connection)
+            yield connection
+
+    def sessions(self) -> int:
+        """Count the other processes of ours that have this store open; SQLite knows none."""
+        if not self.is_postgresql:
+            return 0
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = :name AND datname = current_database()"
+            " AND pid <> pg_backend_pid()"
+        )
+        with self.reading() as connection:
+            return int(connection.scalar(text(query), {"name": _NAME}) or 0)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -108,7 +144,7 @@ def open_store(url: str) -> Store:
             pool_pre_ping=True,
             pool_size=4,
             hide_parameters=True,
-            connect_args={"connect_timeout": 5},
+            connect_args={"connect_timeout": 5, "application_name": _NAME},
         )
         return Store(engine)
     if parsed.database and parsed.database != ":memory:":

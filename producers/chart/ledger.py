@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import PermanentError, TransientError
+from pipeline.errors import PermanentError, TransientError, UnfitStateError
+from pipeline.file_format import FileFormat
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -69,6 +70,12 @@ CREATE TABLE IF NOT EXISTS booking_list (
 ) STRICT;
 """
 
+FORMAT = FileFormat(_SCHEMA)
+
+
+def ledger_path(state: Path, clinic: str) -> Path:
+    return state / f"{clinic}.chart.db"
+
 
 class LedgerBusyError(PermanentError):
     """Another process carries out this clinic's deliveries."""
@@ -87,10 +94,12 @@ class Ledger:
     Raises:
         LedgerBusyError: another process holds it.
         LedgerAwayError: it cannot be opened.
+        UnfitFileError: it is of another release, and was left as it is.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        FORMAT.require(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._held = _hold(path.with_suffix(".lock"))
         self._turn = threading.Lock()
@@ -99,6 +108,9 @@ class Ledger:
         except sqlite3.Error as error:
             os.close(self._held)
             raise LedgerAwayError(type(error).__name__) from None
+        except UnfitStateError:
+            os.close(self._held)
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -141,5 +153,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.chmod(0o600)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
-    connection.executescript(_SCHEMA)
+    try:
+        FORMAT.prepare(connection, path.name)
+    except UnfitStateError:
+        connection.close()
+        raise
     return connection

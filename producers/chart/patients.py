@@ -26,7 +26,7 @@ from pipeline.sealing import IdentityKey, Sealer
 from pipeline.topology import CHART_EDGE
 from producers.chart import outgoing
 from producers.chart.faults import Fault, Faults
-from producers.chart.ledger import Ledger, LedgerAwayError
+from producers.chart.ledger import FORMAT, Ledger, LedgerAwayError, ledger_path
 from producers.chart.patients_csv import PatientsInvalidError, RowFault, read_patients
 
 LOG = logging.getLogger("onshi.chart")
@@ -222,9 +222,10 @@ class Patients:
 
 def forget_list(state: Path, clinic: str) -> int:
     """Let the list that lies there be sent again, whether or not the role runs; return how many were forgotten."""
-    path = state / f"{clinic}.chart.db"
+    path = ledger_path(state, clinic)
     if not path.exists():
         return 0
+    FORMAT.require(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as db:
         return db.execute("DELETE FROM patient_list").rowcount
 

@@ -22,7 +22,7 @@ from producers.chart.breaker import Breaker
 from producers.chart.deliveries import Deliveries
 from producers.chart.faults import Faults
 from producers.chart.folder import FolderChart
-from producers.chart.ledger import Ledger, LedgerAwayError
+from producers.chart.ledger import Ledger, LedgerAwayError, ledger_path
 from producers.chart.outgoing import Outgoing
 from producers.chart.part import Part
 from producers.chart.patients import LastList, Patients
@@ -74,7 +74,7 @@ class ChartRole:
             LedgerBusyError: another process does this clinic's deliveries.
             LedgerAwayError: the local file cannot be opened.
         """
-        ledger = Ledger(self._settings.edge.state / f"{self._clinic.id}.chart.db")
+        ledger = Ledger(ledger_path(self._settings.edge.state, self._clinic.id))
         ending = threading.Event()
         try:
             running = self._running = self._assemble(ledger)
@@ -121,7 +121,7 @@ class ChartRole:
             bell=wanted,
             keys_dir=self._keyring.directory,
         )
-        reports = Reports(clinic, state, deliveries, self._clock, faults)
+        reports = Reports(clinic, state, deliveries, self._clock, faults, keyring=self._keyring)
         sender = Sender(
             broker=self._broker,
             outgoing=Outgoing(ledger),

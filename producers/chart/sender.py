@@ -12,6 +12,7 @@ from pipeline.clock import Clock, ClockWatch
 from pipeline.envelope import enclose, pack, write
 from pipeline.errors import AwayError
 from pipeline.events import EdgeReported
+from pipeline.keyring import Keyring
 from pipeline.topology import CHART_EDGE
 from producers.chart.deliveries import Deliveries
 from producers.chart.faults import Fault, Faults
@@ -28,10 +29,13 @@ IDLE_SECONDS = 0.5
 class Reports:
     """Makes `edge.reported`. Counts only."""
 
-    def __init__(self, clinic: str, state: Path, deliveries: Deliveries, clock: Clock, faults: Faults) -> None:
+    def __init__(
+        self, clinic: str, state: Path, deliveries: Deliveries, clock: Clock, faults: Faults, *, keyring: Keyring
+    ) -> None:
         self._clinic = clinic
         self._state = state
         self._deliveries = deliveries
+        self._keyring = keyring
         self._clock = clock
         self._watch = ClockWatch(clock)
         self._faults = faults
@@ -51,6 +55,7 @@ class Reports:
             oldest_seconds=_age(backlog.oldest_at, now),
             free_bytes=shutil.disk_usage(self._state).free,
             clock_reliable=is_reliable,
+            standing_key=self._keyring.standing_id(self._clinic),
             faults=self._faults.words(),
         )
 

@@ -5,12 +5,13 @@ requests and erases what it is ordered to. It speaks only to the broker and neve
 """
 
 from producers.terminal.holdings import Holdings, ballast_path, spool_holdings
-from producers.terminal.ledger import custody_counts, ledger_path
+from producers.terminal.ledger import FORMAT, custody_counts, ledger_path
 from producers.terminal.proof import Fault, find_faults
 from producers.terminal.resend import resend
 from producers.terminal.role import TerminalRole
 
 __all__ = [
+    "FORMAT",
     "Fault",
     "Holdings",
     "TerminalRole",

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.errors import PermanentError
+from pipeline.errors import PermanentError, UnfitStateError
+from pipeline.file_format import FileFormat
 from pipeline.private import make_private
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,6 +77,9 @@ CREATE TABLE IF NOT EXISTS departed (copy_id TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 
+FORMAT = FileFormat(_SCHEMA)
+"""Of the ledger and of the spool beside it."""
+
 _COUNTS = """
 SELECT CASE WHEN state NOT IN ('erased', 'vanished') AND copy_id IN (SELECT copy_id FROM holds)
   THEN 'held' ELSE state END AS custody, count(*) FROM copies GROUP BY custody
@@ -103,9 +107,11 @@ class Ledger:
 
     Raises:
         PermanentError: `second_process`: another process works for this terminal.
+        UnfitFileError: it is of another release, and was left as it is.
     """
 
     def __init__(self, path: Path) -> None:
+        FORMAT.require(path)
         was_lost = not path.exists() and path.with_name(path.name + ".lock").exists()
         make_private(path)
         self._lock = threading.RLock()
@@ -113,7 +119,11 @@ class Ledger:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
             self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+        try:
+            FORMAT.prepare(self._db, path.name)
+        except UnfitStateError:
+            self.close()
+            raise
         with self.transaction() as db:
             self.first_n = _number(db, "first_n", int.from_bytes(os.urandom(4), "big"))
             self.succeeds_lost = bool(_number(db, "succeeds_lost", int(was_lost)))
@@ -173,5 +183,6 @@ def custody_counts(path: Path) -> dict[str, int]:
     if not path.exists():
         return {}
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        FORMAT.require(path)
         is_made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'counts'").fetchone()
         return counts(db) if is_made else {}

@@ -11,14 +11,19 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
-from producers.terminal.ledger import ledger_path, to_micros
+from producers.terminal.ledger import FORMAT, ledger_path, to_micros
 
 
 def resend(state: Path, clinic: str, terminal: str, since: datetime | None) -> int:
-    """Make every copy that is in the spool (captured since then) due for publication; return how many."""
+    """Make every copy that is in the spool (captured since then) due for publication; return how many.
+
+    Raises:
+        UnfitFileError: its ledger is of another release, and was left as it is.
+    """
     path = ledger_path(state, clinic, terminal)
     if not path.exists():
         return 0
+    FORMAT.require(path)
     segments = [int(part.stem) for part in (state / f"{clinic}.{terminal}.spool").glob("*.seg")]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as db:
         db.execute("PRAGMA synchronous = FULL")

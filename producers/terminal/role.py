@@ -137,6 +137,7 @@ class TerminalRole:
             spool_oldest_at=spool.oldest_at,
             spool_until=spool.until,
             ballast_bytes=self._ballast.bytes_held(),
+            standing_key=self._keyring.standing_id(self._clinic.id),
             faults=self._faults.words(),
         )
 

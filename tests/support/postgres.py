@@ -75,6 +75,16 @@ class PostgresNode:
         self._run("dropdb", *where, "--if-exists", "--force", target)
         self._run("createdb", *where, "--template", source, target)
 
+    @property
+    def directory(self) -> Path:
+        """Where everything the cluster writes lies."""
+        return self._directory
+
+    def dump(self, url: str) -> bytes:
+        """Return what a backup of a database holds, as text."""
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "app")
+        return self._run("pg_dump", *where, url.rsplit("/", 1)[1]).stdout
+
     def kill(self) -> None:
         """End it like a power cut of the process: SIGKILL to the whole group."""
         if self._process.poll() is None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.booking_row import BookingRow, bookings_from_bytes, bookings_to_bytes
-from pipeline.contents import bookings_context
+from pipeline.contents import booking_context, bookings_context
 from pipeline.events import BookingsChanged
 from pipeline.keyring import Keyring
 from pipeline.oqs.times import JST
@@ -38,10 +38,6 @@ class TakeBookings:
 
     prepared: PreparedBookings
     kept_months: int
-
-
-def booking_context(clinic: str, day: date, hashed: str) -> str:
-    return f"booking:{clinic}:{day.isoformat()}:{hashed}"
 
 
 def prepare(event: BookingsChanged, keyring: Keyring, opener: Opener, sealer: Sealer) -> PreparedBookings:

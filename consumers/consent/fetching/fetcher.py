@@ -19,10 +19,10 @@ from consumers.consent.composing import compose
 from consumers.consent.fetching import facts
 from consumers.consent.fetching.facts import Due
 from consumers.consent.fetching.plan import Item, Plan, Result, plan
-from consumers.consent.person_detail import PersonDetail, person_context
+from consumers.consent.person_detail import PersonDetail
 from consumers.consent.request_state import Happening, RequestState
 from consumers.consent.requests import Change, apply_changes
-from pipeline.contents import result_context
+from pipeline.contents import person_context, result_context
 from pipeline.errors import PermanentError
 from pipeline.events import derive_id
 from pipeline.folding import fold_insurer

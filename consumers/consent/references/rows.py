@@ -9,6 +9,7 @@ from sqlalchemy import Row
 
 from consumers.consent.cards import request_insurer
 from consumers.consent.references.state import Held, Reason, ReferenceState
+from pipeline.contents import reference_context
 from pipeline.folding import fold_branch, fold_insurer, fold_symbol, without_zeros
 from pipeline.hidden import Hidden
 from pipeline.oqs.requests import RegistrationEntry
@@ -43,7 +44,7 @@ class Key:
 
     @property
     def context(self) -> str:
-        return f"reference:{self.patient_hash}:{self.insurance_hash}"
+        return reference_context(self.patient_hash, self.insurance_hash)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,19 @@ def test_two_vendors_have_no_name_in_common_and_one_vendor_keeps_its_names(publi
     assert publishing.told(settled)["beta"].handle == first["beta"].handle
 
 
+def test_an_events_id_is_the_same_in_every_repeat_and_without_the_vendors_secret_nobodys_to_compute(
+    filled: Publishing,
+) -> None:
+    event = reconciled("file-1")
+    first = filled.told(event)["acme"]
+    assert filled.told(event)["acme"].id == first.id
+    assert first.model_copy(update={"source_id": event.id}).id != first.id
+    secret = filled.root / "keys" / "vendor.acme.key"
+    secret.write_bytes(bytes(32))
+    other = filled.told(event)["acme"]
+    assert other.id != first.id
+
+
 def test_the_record_comes_only_where_it_is_granted_and_only_its_vendor_opens_it(publishing: Publishing) -> None:
     publishing.add_file("face", clinic="c2")
     publishing.add_file("other", clinic="c2", kind="OQSsiquc")
