@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: help demo test test-fast soak bench lint format generated migration servers node lock clean
+.PHONY: help demo test test-fast soak cluster bench lint format generated migration servers node lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ soak: $(VENV)/dev.ready servers ## the fault matrix, then roles killed at their 
 FILES ?= 2000
 bench: $(VENV)/dev.ready servers ## what a file costs on every broker and store, with FILES=n at once; for docs/sizing.md
 	@$(BIN)/python -m benchmarks --files $(FILES)
+
+cluster: $(VENV)/dev.ready servers ## three real RabbitMQ nodes lose one after the other under load; figures into build/cluster.jsonl
+	@ONSHI_CLUSTER_FIGURES=build/cluster.jsonl $(BIN)/pytest -m soak tests/cluster
 
 node: $(VENV)/dev.ready ## install what the AsyncAPI check and the Node client need, from their lock files
 	@$(BIN)/python -m tests.support.node

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.broker.addresses import each_url
 from pipeline.broker.tls import Certificates
 from pipeline.setting_values import Table
 
@@ -38,8 +38,10 @@ class BrokerSettings(Table):
     @field_validator("url")
     @classmethod
     def _can_be_read(cls, url: str) -> str:
+        if url.startswith("embedded:"):
+            return url
         try:
-            _ = urlsplit(url).port
-        except ValueError:
-            raise ValueError("broker.url: is not a URL") from None
+            each_url(url)
+        except ValueError as error:
+            raise ValueError(f"broker.url: {error}") from None
         return url

@@ -1,10 +1,10 @@
-"""How is a row of the current patient list found by its chart number, and opened?
+"""Which is a clinic's current patient list, and how is a row of it found by its chart number, and opened?
 
 Each row lies sealed under keyed hashes, one namespace each (`patient_hashes`); the first character names it, so that
 the store can count the patients of a list. Reconciliation writes the list and finds people by all of them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,6 +40,27 @@ def open_row(opener: Opener, clinic: str, list_id: str, row: int, sealed: bytes)
     return rows_from_bytes(opener.open(clinic, row_context(list_id, row), sealed))[0]
 
 
+def current_lists(connection: Connection, clinics: Iterable[str]) -> dict[str, str]:
+    """Name the current list of each clinic that has one. It stays current, and whole, while the transaction lasts."""
+    wanted = set(clinics)
+    found = _locked(connection, wanted)
+    # Whoever had to wait for a swap sees neither list: the former is current no more, the new one was not when the
+    # statement began. The next statement sees it.
+    if missing := wanted - found.keys():
+        found |= _locked(connection, missing)
+    return found
+
+
+def _locked(connection: Connection, clinics: Collection[str]) -> dict[str, str]:
+    query = (
+        select(patient_lists.c.clinic, patient_lists.c.list_id)
+        .where(patient_lists.c.clinic.in_(sorted(clinics)), patient_lists.c.state == "current")
+        .order_by(patient_lists.c.clinic)
+    )
+    # Else it could be swapped and its rows removed half way through a search: of two charts one would be found.
+    return {row.clinic: row.list_id for row in connection.execute(query.with_for_update(read=True))}
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class CurrentList:
     """The current patient list of one clinic, for whoever knows chart numbers already."""
@@ -51,10 +72,7 @@ class CurrentList:
 
     def id(self) -> str | None:
         """Name the list; none when the clinic has sent none. It stays whole while the transaction lasts."""
-        of_clinic = (patient_lists.c.clinic == self.clinic) & (patient_lists.c.state == "current")
-        found = self.connection.execute(select(patient_lists.c.list_id).where(of_clinic).with_for_update(read=True))
-        row = found.first()
-        return str(row.list_id) if row else None
+        return current_lists(self.connection, [self.clinic]).get(self.clinic)
 
     def of(self, patient_ids: Collection[str]) -> dict[str, list[PatientRow]]:
         """Open the rows of these patients, in the order of the list; who is not on it is left out."""

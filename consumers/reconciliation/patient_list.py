@@ -19,7 +19,8 @@ from pipeline.contents import patients_context
 from pipeline.errors import PermanentError
 from pipeline.events import PatientsChanged
 from pipeline.keyring import Keyring
-from pipeline.patient_index import open_row as open_row  # noqa: PLC0414 - told on to whoever reads lists
+from pipeline.patient_index import current_lists as current_lists  # noqa: PLC0414 - told on to whoever reads lists
+from pipeline.patient_index import open_row as open_row  # noqa: PLC0414
 from pipeline.patient_index import row_context
 from pipeline.patient_row import rows_from_bytes, rows_to_bytes
 from pipeline.sealing import KeyClass, Opener, Sealer
@@ -235,17 +236,6 @@ def accept(connection: Connection, clinic: str, now: datetime) -> str | None:
     own = update(patient_lists).where(patient_lists.c.list_id == row.list_id)
     connection.execute(own.values(state=CURRENT, reason="accepted", current_at=now))
     return str(row.list_id)
-
-
-def current_lists(connection: Connection, clinics: Sequence[str]) -> dict[str, str]:
-    """Name the current list of each clinic that has one. It stays current, and whole, while the transaction lasts."""
-    query = (
-        select(patient_lists.c.clinic, patient_lists.c.list_id)
-        .where(patient_lists.c.clinic.in_(sorted(set(clinics))), patient_lists.c.state == CURRENT)
-        .order_by(patient_lists.c.clinic)
-    )
-    # Else it could be swapped and its rows removed half way through a search: of two charts one would be found.
-    return {row.clinic: row.list_id for row in connection.execute(query.with_for_update(read=True))}
 
 
 def remove_old_rows(connection: Connection, most: int = _REMOVED_AT_ONCE) -> int:

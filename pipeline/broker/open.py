@@ -1,7 +1,6 @@
 """Which broker does the configured URL mean?"""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pipeline.broker.port import Broker
 from pipeline.broker.rabbitmq import RabbitBroker
@@ -12,13 +11,15 @@ EMBEDDED_FILE = "broker.db"
 
 
 def open_broker(url: str, state_dir: Path, certificates: Certificates | None = None) -> Broker:
-    """Open `embedded:` (a file in `state_dir`), `amqp://…` or `amqps://…`. RabbitMQ is first reached when used.
+    """Open `embedded:` (a file in `state_dir`), `amqp://…` or `amqps://…`, with one host or several.
+
+    RabbitMQ is first reached when used.
 
     Raises:
         PermanentError: no such kind of broker. The text never shows the URL, which may hold a password.
         EmbeddedBusyError: another process has the embedded broker open.
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition(":")[0]
     if scheme == "embedded":
         # Its file lock is POSIX; an edge on another system speaks to RabbitMQ and never comes here.
         from pipeline.broker.embedded import EmbeddedBroker  # noqa: PLC0415

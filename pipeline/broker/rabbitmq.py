@@ -2,7 +2,7 @@
 
 Publishers and subscriptions have a connection each: an alarm that blocks publishing must not hold back
 acknowledgements. Nothing reconnects by itself: a lost link raises `BrokerAwayError`, the next call opens a new one,
-and how long to pause between is the caller's business.
+and how long to pause between is the caller's business. Of a cluster any node may be the new one (`rabbitmq_hosts`).
 """
 
 import logging
@@ -17,10 +17,12 @@ from pika.channel import Channel
 from pika.credentials import ExternalCredentials
 from pika.exceptions import ChannelClosedByBroker
 
+from pipeline.broker.addresses import each_url
 from pipeline.broker.definitions import exchange_arguments, queue_arguments, stream_arguments
 from pipeline.broker.port import BrokerAwayError, OutMessage, TopologyError, UnroutableError
 from pipeline.broker.rabbitmq_confirms import Batch, Window
-from pipeline.broker.rabbitmq_link import Link, Ready
+from pipeline.broker.rabbitmq_hosts import Hosts
+from pipeline.broker.rabbitmq_link import OPEN_SECONDS, Link, Ready
 from pipeline.broker.rabbitmq_subscription import RabbitSubscription
 from pipeline.broker.tls import Certificates, context_of
 from pipeline.errors import OnshiError, PermanentError
@@ -40,11 +42,17 @@ Start = str | int | datetime
 """Where reading of a stream begins: `first`, `last`, `next`, an offset, or a time (aware UTC)."""
 
 
-def _parameters(url: str, certificates: Certificates | None) -> URLParameters:
+def _each(url: str, certificates: Certificates | None) -> list[URLParameters]:
     try:
-        parameters = URLParameters(url)
+        each = [URLParameters(one) for one in each_url(url)]
     except Exception:  # noqa: BLE001 - pika raises many kinds, and their texts may hold the URL's password
         raise PermanentError("configuration", "broker.url is not a URL that AMQP can use") from None
+    for parameters in each:
+        _complete(parameters, certificates)
+    return each
+
+
+def _complete(parameters: URLParameters, certificates: Certificates | None) -> None:
     if parameters.heartbeat is None:  # a `?heartbeat=` of the URL is the operator's word
         parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.blocked_connection_timeout = BLOCKED_SECONDS
@@ -55,25 +63,28 @@ def _parameters(url: str, certificates: Certificates | None) -> URLParameters:
         parameters.ssl_options = SSLOptions(context_of(certificates), parameters.host)
         if certificates.cert is not None:
             parameters.credentials = ExternalCredentials()
-    return parameters
 
 
 class RabbitBroker:
-    """`Broker` on an `amqp://` or `amqps://` URL. With certificates TLS 1.3 is demanded, whatever the query says."""
+    """`Broker` on an `amqp://` or `amqps://` URL of one node or of several (`pipeline.broker.addresses`).
+
+    With certificates TLS 1.3 is demanded, whatever the query says.
+    """
 
     def __init__(self, url: str, certificates: Certificates | None = None) -> None:
         # pika prints whole frames, so bodies, at DEBUG; what it prints as errors is raised here anyway.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._url = url
         self._certificates = certificates
-        self._parameters = _parameters(url, certificates)
+        self._hosts = Hosts(_each(url, certificates), self._fresh)
 
     def __repr__(self) -> str:
-        return f"RabbitBroker({self._parameters.host}:{self._parameters.port})"
+        return f"RabbitBroker({self._hosts})"
 
-    def _fresh(self) -> URLParameters:
-        """Make the parameters of one connection. A certificate that was renewed counts for the next, without a restart.
+    def _fresh(self, number: int) -> URLParameters:
+        """Make the parameters of one connection to this node.
 
+        A certificate that was renewed counts for the next one, without a restart.
         Never shared: pika takes the TLS options out of what it is given for a moment, and one that looks meanwhile
         would try without.
 
@@ -81,7 +92,7 @@ class RabbitBroker:
             BrokerAwayError: a file is being replaced, or is gone.
         """
         try:
-            return _parameters(self._url, self._certificates)
+            return _each(self._url, self._certificates)[number]
         except PermanentError as error:
             raise BrokerAwayError(str(error)) from error
 
@@ -95,10 +106,10 @@ class RabbitBroker:
         self._with_channel(lambda desk: desk.check(topology))
 
     def publisher(self) -> "RabbitPublisher":
-        return RabbitPublisher(self._fresh)
+        return RabbitPublisher(self._hosts)
 
     def subscribe(self, queue: str, prefetch: int) -> RabbitSubscription:
-        return RabbitSubscription(self._fresh(), queue, prefetch)
+        return self._hosts.first(lambda host, _: RabbitSubscription(host, queue, prefetch))
 
     def depth(self, queue: str) -> int:
         return self._with_channel(lambda desk: desk.depth(queue))
@@ -113,7 +124,8 @@ class RabbitBroker:
         Raises:
             TopologyError: there is no such stream.
         """
-        return RabbitSubscription(self._fresh(), stream, prefetch, {"x-stream-offset": start})
+        place = {"x-stream-offset": start}
+        return self._hosts.first(lambda host, _: RabbitSubscription(host, stream, prefetch, place))
 
     def _declare_stream(self, stream: StreamSpec) -> None:
         try:
@@ -127,7 +139,7 @@ class RabbitBroker:
         """Nothing to let go: every publisher and subscription closes its own."""
 
     def _with_channel(self, work: Callable[["_Desk"], _T]) -> _T:
-        desk = _Desk(self._fresh())
+        desk = self._hosts.first(_Desk)
         try:
             return work(desk)
         finally:
@@ -167,8 +179,8 @@ class _Session:
 class RabbitPublisher:
     """`Publisher` with one connection, opened by the first batch and again by the first after a loss."""
 
-    def __init__(self, fresh: Callable[[], URLParameters]) -> None:
-        self._fresh = fresh
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
         self._session: _Session | None = None
         self._closed = False
 
@@ -197,17 +209,17 @@ class RabbitPublisher:
         if self._closed:
             raise BrokerAwayError("the publisher is closed")
         if self._session is None or self._session.link.is_gone:
-            self._session = _Session(self._fresh(), seconds)
+            self._session = self._hosts.first(_Session, seconds)
         return self._session
 
 
 class _Desk:
     """Asks the broker one question after another: the synchronous side, for declarations and counts."""
 
-    def __init__(self, parameters: URLParameters) -> None:
+    def __init__(self, parameters: URLParameters, seconds: float = OPEN_SECONDS) -> None:
         self._answer: Any = None
         self._answered = threading.Event()
-        self.link = Link(parameters, lambda _channel, ready: ready(), self._answered.set)
+        self.link = Link(parameters, lambda _channel, ready: ready(), self._answered.set, seconds)
 
     def declare(self, topology: Topology) -> None:
         # Queues first: from the moment an exchange is there somebody may publish, and what no queue takes is lost.

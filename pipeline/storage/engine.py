@@ -1,7 +1,8 @@
 """How is the store opened, and what is a transaction in it?
 
 SQLite: WAL, synchronous FULL, `BEGIN IMMEDIATE`, secure_delete. PostgreSQL: read committed, rows locked by the
-queries that need it. Anything that says the store is away becomes `StoreAwayError`; the consumer then pauses.
+queries that need it, for as long as somebody works. Anything that says the store is away becomes `StoreAwayError`;
+the consumer then pauses.
 """
 
 import sqlite3
@@ -21,6 +22,11 @@ from pipeline.storage.schema import metadata
 
 BUSY_SECONDS = 30
 _NAME = "onshi"
+IDLE_SECONDS = 60.0
+"""How long a writer may stand still in a transaction on PostgreSQL before the server ends it.
+
+Its machine may be asleep, or gone without a word: other instances would wait for its rows for hours.
+"""
 _SCHEMA_LOCK = 0x0A51  # one migration at a time on PostgreSQL
 
 
@@ -56,6 +62,9 @@ class Store:
         """Open a transaction for reading only; it never waits for a writer."""
         try:
             with self.engine.connect().execution_options(onshi_read=True) as connection:
+                if self.is_postgresql:
+                    # A reader holds nobody up, and may have much to do with what it was given.
+                    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
                 yield connection
                 connection.rollback()
         except DBAPIError as error:
@@ -146,6 +155,7 @@ def open_store(url: str) -> Store:
             hide_parameters=True,
             connect_args={"connect_timeout": 5, "application_name": _NAME},
         )
+        event.listen(engine, "connect", _prepare_postgresql)
         return Store(engine)
     if parsed.database and parsed.database != ":memory:":
         try:
@@ -156,6 +166,11 @@ def open_store(url: str) -> Store:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return Store(engine)
+
+
+def _prepare_postgresql(raw: Any, _record: object) -> None:
+    raw.execute(f"SET idle_in_transaction_session_timeout = {round(IDLE_SECONDS * 1000)}")
+    raw.commit()
 
 
 def _prepare_sqlite(raw: sqlite3.Connection, _record: object) -> None:

@@ -184,7 +184,7 @@ def test_no_password_and_no_body_is_shown_when_it_fails(
     caplog.set_level(logging.DEBUG)
     wrong = RabbitBroker(f"amqp://canary-user:canary-word@127.0.0.1:{rabbit_node.port}/%2F")
     absent = RabbitBroker("amqp://canary-user:canary-word@127.0.0.1:1/%2F")
-    shown = repr(wrong) + str(vars(wrong)["_parameters"])
+    shown = repr(wrong) + str(vars(vars(wrong)["_hosts"]))
     for broker in (wrong, absent):
         with pytest.raises(BrokerAwayError) as caught:
             publish(broker, [message(body=b"canary-kana")])
@@ -221,4 +221,4 @@ def test_many_are_acknowledged_at_once_only_when_they_are_the_oldest_held(
 
 @pytest.mark.parametrize(("query", "seconds"), [("", adapter.HEARTBEAT_SECONDS), ("?heartbeat=2", 2)])
 def test_the_heartbeat_is_the_configured_one_unless_the_url_names_another(query: str, seconds: int) -> None:
-    assert RabbitBroker(f"amqp://127.0.0.1/v{query}")._parameters.heartbeat == seconds
+    assert RabbitBroker(f"amqp://127.0.0.1/v{query}")._hosts._hosts[0].heartbeat == seconds

@@ -55,3 +55,8 @@ EXPECTED = {
     "chart stands still": "only its own deliveries wait",
     "all killed 10 times on the embedded broker": "whatever was in hand comes again; one effect each",
 }
+
+OF_A_CLUSTER = {
+    "nodes of a cluster": "two others go on within seconds; what is lost comes back by itself",
+}
+"""What is expected where the broker is three nodes: `make cluster`, and a table of its own."""

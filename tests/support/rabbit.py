@@ -17,6 +17,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,23 +52,40 @@ def scripts() -> Path:
     raise NotInstalledError(NOT_INSTALLED)
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What makes a node one of a cluster: its name, and what it shares with the others."""
+
+    name: str
+    epmd_port: int
+    cookie: str
+    password: str
+    configuration: str
+    """What stands in `rabbitmq.conf` beside the node's own ports."""
+
+
 class RabbitNode:
     """One node. `start` returns when it answers; `kill` is kill -9; both may be repeated, the data stays."""
 
-    def __init__(self, definitions: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, definitions: Mapping[str, Any] | None = None, membership: Membership | None = None) -> None:
         self._scripts = scripts()
         self._base = Path(tempfile.mkdtemp(prefix="onshi-rabbit-"))
-        self.password = secrets.token_hex(8)
-        self.port, self._http_port, self._epmd_port = free_port(), free_port(), free_port()
+        alone = Membership(
+            f"onshi-{secrets.token_hex(4)}@localhost", free_port(), secrets.token_hex(16), secrets.token_hex(8), ""
+        )
+        self._membership = membership or alone
+        self.password, self.name = self._membership.password, self._membership.name
+        self.port, self._http_port, self._epmd_port = free_port(), free_port(), self._membership.epmd_port
         self.metrics_port = free_port()
         """Where rabbitmq_prometheus serves."""
-        self._name = f"onshi-{secrets.token_hex(4)}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         """How often it was started."""
         self._write_configuration(definitions)
         self._env = self._environment()
-        self._epmd = _child(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], self._env, self._base)
+        self._epmd: subprocess.Popen[bytes] | None = None
+        if membership is None:
+            self._epmd = name_server(self._epmd_port, self._env, self._base)
         atexit.register(self.close)
 
     @property
@@ -81,13 +99,26 @@ class RabbitNode:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def url(self, vhost: str = "/") -> str:
         return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 
     def start(self) -> Self:
+        self.begin()
+        return self.wait(90)
+
+    def begin(self) -> None:
+        """Start it and return at once."""
         self._process = _child([str(self._scripts / "rabbitmq-server")], self._env, self._base)
         self.starts += 1
-        until = time.monotonic() + 90
+
+    def wait(self, seconds: float) -> Self:
+        """Return when it answers."""
+        assert self._process is not None
+        until = time.monotonic() + seconds
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"RabbitMQ did not start: {(self._base / 'out').read_text()[-2000:]}")
@@ -95,7 +126,7 @@ class RabbitNode:
         return self
 
     def kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.is_running:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
 
@@ -116,8 +147,9 @@ class RabbitNode:
     def close(self) -> None:
         atexit.unregister(self.close)
         self.kill()
-        self._epmd.kill()
-        self._epmd.wait(10)
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait(10)
         shutil.rmtree(self._base, ignore_errors=True)
 
     def complaints(self, most: int = 60) -> str:
@@ -136,7 +168,7 @@ class RabbitNode:
     def delete_queue(self, vhost: str, queue: str) -> None:
         self.api("DELETE", f"queues/{quote(vhost, safe='')}/{queue}")
 
-    def control(self, *arguments: str) -> str:
+    def control(self, *arguments: str, seconds: float = 60) -> str:
         """Run rabbitmqctl; slow (over a second), so never in a poll."""
         done = subprocess.run(
             [self._scripts / "rabbitmqctl", *arguments],
@@ -144,7 +176,7 @@ class RabbitNode:
             cwd=self._base,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=True,
         )
         return done.stdout
@@ -197,6 +229,7 @@ class RabbitNode:
             "log.console = false",
             "vm_memory_high_watermark.absolute = 2GB",
             "disk_free_limit.absolute = 50MB",
+            *self._membership.configuration.splitlines(),
         ]
         if definitions is not None:
             vhosts = tuple(vhost["name"] for vhost in definitions["vhosts"])
@@ -208,7 +241,7 @@ class RabbitNode:
         (self._base / "advanced.config").write_text(_ADVANCED)
         (self._base / "plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
         cookie = self._base / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
+        cookie.write_text(self._membership.cookie)
         cookie.chmod(0o400)
 
     def _environment(self) -> dict[str, str]:
@@ -218,7 +251,7 @@ class RabbitNode:
             "LANG": "C.UTF-8",
             "HOME": str(base),
             "detached": "1",  # the script then becomes the server: our child's pid is the server's
-            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(base / "mnesia"),
             "RABBITMQ_LOG_BASE": str(base / "log"),
@@ -237,6 +270,11 @@ class RabbitNode:
             # The default wakes a futex for every bit of I/O and doubles the boot.
             "RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD": "short",
         }
+
+
+def name_server(port: int, env: Mapping[str, str], directory: Path) -> subprocess.Popen[bytes]:
+    """Start an epmd, of which the nodes of this port learn where each other are."""
+    return _child(["epmd", "-port", str(port), "-address", "127.0.0.1"], env, directory)
 
 
 def _child(command: list[str], env: Mapping[str, str], base: Path) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import StatementError
 
+from pipeline.storage import engine
 from pipeline.storage.engine import StoreAwayError, StoreConflictError, StoreFaultError, insert_new, open_store, upsert
 from pipeline.storage.schema import inbox, metadata, receipts
 
@@ -91,3 +92,30 @@ def test_a_server_that_does_not_answer_is_away() -> None:
         pass
     assert "CANARY" not in str(away.value)
     store.close()
+
+
+@pytest.mark.postgresql
+def test_whoever_stands_still_in_a_transaction_is_put_out_and_a_reader_is_not(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.2)
+    lock, look = text("SELECT pg_advisory_xact_lock(7)"), text("SELECT 1")
+    one, other = open_store(postgresql_url), open_store(postgresql_url)
+
+    def sleep_over_a_lock() -> None:
+        with one.transaction() as asleep:
+            asleep.execute(lock)
+            with other.transaction() as waiting:
+                waiting.execute(text("SET LOCAL lock_timeout = '20s'"))
+                waiting.execute(lock)
+            asleep.execute(look)
+
+    with other.reading() as reader:
+        reader.execute(look)
+        with pytest.raises(StoreAwayError):
+            sleep_over_a_lock()
+        assert reader.scalar(look) == 1
+    with one.transaction() as again:
+        assert again.scalar(look) == 1
+    one.close()
+    other.close()

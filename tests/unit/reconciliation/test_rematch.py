@@ -1,5 +1,6 @@
 """What does a new list change, and what must it not change?"""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from consumers.reconciliation.patient_list import _swap, current_lists
 from consumers.reconciliation.rematch import FILES_AT_ONCE
 from consumers.reconciliation.review import Decision, confirm, reopen
 from pipeline import budget
+from pipeline.envelope import enclose
 from pipeline.events import PatientsChanged, RecordReconciled
 from pipeline.oqs.eligibility import EligibilityResult, Header, Unit
 from pipeline.oqs.names import MessageKind
@@ -16,6 +18,7 @@ from pipeline.oqs.records import BulkEligibilityRecord
 from pipeline.storage import Store
 from pipeline.storage.engine import StoreConflictError
 from pipeline.storage.schema import results
+from tests.support.eventually import eventually
 from tests.unit.reconciliation.desk import NOW, Desk, face, result
 from tests.unit.reconciliation.people import row
 
@@ -91,6 +94,32 @@ def test_a_list_is_not_swapped_while_a_decision_reads_it(tmp_path: Path, postgre
         with pytest.raises(StoreConflictError):
             _swap_in(store, swap)
     store.close()
+
+
+def test_who_waited_for_a_swap_sees_the_list_that_came(tmp_path: Path, postgresql_url: str) -> None:
+    desk = Desk(tmp_path, postgresql_url)
+    desk.take_list(row(), row(patient_id="77777"))
+    (swap,) = desk.parts([row(patient_id="5"), row(patient_id="6")], hours=1)
+    store, seen = desk.centre.store, dict[str, str]()
+
+    def look() -> None:
+        with store.transaction() as reader:
+            seen.update(current_lists(reader, ["c1", "c2"]))
+
+    def is_waited_for() -> bool:
+        with store.reading() as connection:
+            return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    with store.transaction() as connection:
+        prepared = desk.consumer.prepare(enclose(swap, NOW))
+        facts = desk.consumer.gather(connection, [prepared])
+        desk.consumer.apply(connection, [desk.consumer.decide(prepared, facts, NOW)], NOW)
+        reader = threading.Thread(target=look)
+        reader.start()
+        eventually(is_waited_for)
+    reader.join(30)
+    store.close()
+    assert seen == {"c1": swap.list_id}
 
 
 def _swap_in(store: Store, event: PatientsChanged) -> None:

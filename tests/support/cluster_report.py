@@ -1,0 +1,77 @@
+"""What is published of the runs on a cluster? Reads their JSON lines and writes the table of `docs/reliability.md`.
+
+`python -m tests.support.cluster_report RESULTS… --publish` keeps the lines beside the page and replaces what stands
+between its markers.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.figures import BROKEN
+from tests.support.report import PAGE, ROOT, Row, read
+from tests.support.sweep.report import between
+
+FIGURES = ROOT / "docs" / "cluster.jsonl"
+BEGIN = "<!-- cluster:begin -->"
+END = "<!-- cluster:end -->"
+HEAD = (
+    "| fault | led before, of the queues and streams that carry files | next file at the chart, s"
+    " | a file that came after the fault, s | node whole again, s |\n|---|---|---|---|---|\n"
+)
+
+
+def table(runs: Sequence[Row]) -> str:
+    """Write one line for each fault, with the longest times of all runs, and a summary that hides no broken one."""
+    faults = list(dict.fromkeys(loss["fault"] for run in runs for loss in run["losses"]))
+    lines = "".join(
+        _line(name, [loss for run in runs for loss in run["losses"] if loss["fault"] == name]) for name in faults
+    )
+    return f"{HEAD}{lines}\n{_summary(runs)}\n"
+
+
+def _line(fault: str, losses: Sequence[Row]) -> str:
+    led = ", ".join(sorted({f"{loss['led']} of {loss['queues']}" for loss in losses}))
+    times = [_longest(losses, key) for key in ("next_seconds", "whole_way_seconds", "back_seconds")]
+    return f"| {' | '.join([fault, led, *times])} |\n"
+
+
+def _longest(losses: Sequence[Row], key: str) -> str:
+    known = [loss[key] for loss in losses if loss[key] is not None]
+    return f"{max(known):.1f}" if known else ""
+
+
+def _summary(runs: Sequence[Row]) -> str:
+    broken = [run for run in runs if run["outcome"] == BROKEN]
+    sums = {
+        words: sum(run[key] for run in runs if run[key] is not None)
+        for words, key in (
+            ("files", "files"),
+            ("lost", "lost"),
+            ("duplicate effects", "duplicates"),
+            ("false certificates", "false_certificates"),
+            ("wrong erasures", "wrong_erasures"),
+            ("events twice in the vendor's stream, under their own ids", "told_twice"),
+        )
+    }
+    said = [f"{len(runs)} runs, {len(broken)} broken", *(f"{count} {words}" for words, count in sums.items())]
+    told = "; ".join([said[0], ", ".join(said[1:])]) + "."
+    return "\n".join([told, *(f"\nBroken (seed {run['seed']}): {run['why'].splitlines()[0][:160]}" for run in broken)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--publish", action="store_true")
+    arguments = parser.parse_args()
+    rows = read(arguments.results)
+    if not arguments.publish:
+        print(table(rows))  # noqa: T201
+        return
+    FIGURES.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), BEGIN, table(rows), END), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
