@@ -12,7 +12,7 @@ EXPECTED = {
     "disk alarm": "publishers are blocked: files wait in the spool, none is dropped",
     "memory alarm": "publishers are blocked: files wait in the spool, none is dropped",
     "broker wiped": "the topology is declared anew; spool and store say again what was in the queues",
-    "queues deleted": "whoever misses a queue declares it anew while the roles run",
+    "queues deleted": "whoever misses a queue declares it anew while the roles run; what came meanwhile is said again",
     "line cut 5 times": "every role comes back by itself; redelivered events have no second effect",
     "line reset 5 times": "every role comes back by itself; redelivered events have no second effect",
     "line gone": "everybody waits; files go into the spool",
