@@ -14,6 +14,7 @@ from tests.support import report
 from tests.support.figures import BEGUN, BROKEN, HELD, NOT_RUN, Figures, record
 from tests.support.matrix import EXPECTED
 from tests.support.soak.plan import UNTIL
+from tests.support.sweep import report as sweep
 
 ROOT = Path(__file__).parents[2]
 NAME = "broker wiped"
@@ -55,6 +56,14 @@ def test_a_scenario_that_held_is_published_with_the_sum_of_its_runs_and_its_long
 def test_a_scenario_that_broke_is_published_as_broken_with_its_reason_and_not_as_nothing_lost() -> None:
     assert line(RUN, BROKE).endswith("| RabbitMQ + SQLite | 2 | **1** | 240 | 2 | ? | 0 | ? | 0 | 4.2 |")
     assert "Broken: broker wiped (seed 7): AssertionError: late" in report.matrix([asdict(RUN), asdict(BROKE)])
+
+
+def test_the_sweep_reads_its_own_rounds_from_the_file_of_a_soak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONSHI_FIGURES", str(tmp_path / "figures"))
+    record(RUN)
+    assert sweep.read([tmp_path / "figures"]) == []
 
 
 def test_the_reason_of_a_break_names_no_folder_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

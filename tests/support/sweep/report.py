@@ -15,7 +15,9 @@ Row = dict[str, Any]
 
 
 def read(paths: Iterable[Path]) -> list[Row]:
-    return [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line]
+    """Read the rounds; what a soak wrote into the same file before them is not ours."""
+    rows = (json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line)
+    return [row for row in rows if "scenario" not in row]
 
 
 def tables(rows: Sequence[Row]) -> str:
