@@ -1,5 +1,6 @@
 """Which servers may any test ask for?"""
 
+import logging
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -17,6 +18,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and isinstance(node, RabbitNode):
         report.sections.append(("the broker's errors", node.complaints()))
     return report
+
+
+@pytest.fixture(autouse=True)
+def the_logs_go_where_they_went() -> Iterator[None]:
+    """A command that is run in this process sends the logs to its own standard error, which ends with its test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

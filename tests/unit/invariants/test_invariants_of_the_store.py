@@ -1,6 +1,6 @@
 """Each kind of damage in the store breaks exactly the invariant that speaks of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -325,20 +325,25 @@ def test_what_waits_for_a_person_is_not_stuck(finished: Line) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "broken"),
-    [({}, []), ({"cause": "another"}, ["I14"]), ({"body": b'{"event_id": "x", "clinic": "c1"}'}, ["I14"])],
-    ids=["as-it-was-said", "another-cause", "another-id-inside"],
+    ("names_of_the_cause", "changed", "broken"),
+    [
+        (("n1",), {}, []),
+        (("n1", "n2"), {}, ["I14"]),
+        (("n1",), {"body": b'{"event_id": "x", "clinic": "c1"}'}, ["I14"]),
+    ],
+    ids=["as-it-was-said", "said-again-under-another-id", "another-id-inside"],
 )
 def test_what_a_vendor_is_told_follows_from_what_led_to_it(
-    finished: Line, changed: dict[str, Any], broken: list[str]
+    finished: Line, names_of_the_cause: Sequence[str], changed: dict[str, Any], broken: list[str]
 ) -> None:
     def damage(connection: Connection, line: Line) -> None:
         cause = enclose(line.said[0], line.now)
         told = {"edge": "acme", "clinic": "c1", "at": line.now, "kind": "eligibility", "handle": "h"}
-        notice = DeliveryDoneNotice(source_id=cause.id, revision=1, **told)
-        outbox.add(connection, Role.PUBLICATION, [(notice, cause)], line.now, HOUR)
-        row_ = t.outbox.c.event_id == notice.id
-        connection.execute(update(t.outbox).where(row_).values(sent_at=line.now, **changed))
+        for name in names_of_the_cause:
+            notice = DeliveryDoneNotice(source_id=name, revision=1, **told)
+            outbox.add(connection, Role.PUBLICATION, [(notice, cause)], line.now, HOUR)
+            row_ = t.outbox.c.event_id == notice.id
+            connection.execute(update(t.outbox).where(row_).values(sent_at=line.now, **changed))
 
     assert names(look(finished, damage)) == broken
 
