@@ -3,6 +3,8 @@
 Where several clinics share a consumer, none of them can stop it: of one clinic no more counts than another must add to.
 An edge that sends nothing that can be used only ends being believed itself, as does one whose own configuration is
 wrong: what else it says goes round a retry tier, unread and unparked, and one message of it is tried now and then.
+What it says anew is tried beside what goes round, for that may be a week of what can never be used; and what it says
+again while it goes round is not sent round twice.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +12,8 @@ from typing import Final
 
 MOST_IN_A_ROW: Final = 25
 PROBE_SECONDS: Final = 600.0
+ROUND_SECONDS: Final = 3600.0
+"""How long what was sent round is taken to come again: several rounds, should other instances have had it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +25,21 @@ class Origin:
 
 
 @dataclass(slots=True)
+class _Probe:
+    """Which event is tried all the same, and when the next one is."""
+
+    event_id: str | None = None
+    next_at: float = 0.0
+
+
+@dataclass(slots=True)
 class _Doubt:
-    """What one edge has sent since its last success, and which event of it is tried all the same."""
+    """What one edge has sent since its last success, and what of it goes round, with the time it last set out."""
 
     parked: set[str] = field(default_factory=set)
-    probe: str | None = None
-    next_probe: float = 0.0
+    round: dict[str, float] = field(default_factory=dict)
+    of_round: _Probe = field(default_factory=_Probe)
+    of_new: _Probe = field(default_factory=_Probe)
 
 
 class Fuse:
@@ -63,18 +76,36 @@ class Fuse:
         doubt.parked.add(event_id)
         if len(doubt.parked) < self._most:
             return False
-        doubt.next_probe = now + PROBE_SECONDS
+        for probe in (doubt.of_round, doubt.of_new):
+            if not before or probe.event_id == event_id:
+                probe.next_at = now + PROBE_SECONDS
         return not before
 
     def doubts(self, origin: Origin, event_id: str, now: float) -> bool:
-        """Say whether this event is put off for its edge's sake; one in ten minutes is tried, and may end the doubt."""
+        """Say whether this event is put off for its edge's sake.
+
+        In ten minutes one of what goes round is tried, and one of what does not yet; either may end the doubt.
+        """
         doubt = self._doubts.get(origin)
-        if doubt is None or len(doubt.parked) < self._most or doubt.probe == event_id:
+        if doubt is None or len(doubt.parked) < self._most:
             return False
-        if now < doubt.next_probe:
+        if event_id in (doubt.of_round.event_id, doubt.of_new.event_id):
+            return False
+        probe = doubt.of_round if event_id in doubt.round else doubt.of_new
+        if now < probe.next_at:
             return True
-        doubt.probe, doubt.next_probe = event_id, now + PROBE_SECONDS
+        probe.event_id, probe.next_at = event_id, now + PROBE_SECONDS
         return False
+
+    def sent_round(self, origin: Origin, event_id: str, now: float) -> None:
+        """Note that a put off event waits at the broker."""
+        if origin in self._doubts:
+            self._doubts[origin].round[event_id] = now
+
+    def goes_round(self, origin: Origin, event_id: str, now: float) -> bool:
+        """Say whether a put off event will come again of itself."""
+        doubt = self._doubts.get(origin)
+        return doubt is not None and now - doubt.round.get(event_id, -ROUND_SECONDS) < ROUND_SECONDS
 
     @property
     def is_blown(self) -> bool:

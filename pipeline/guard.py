@@ -70,6 +70,15 @@ class Guard:
         origin = origin_of(envelope.event)
         return origin in self._doubted and self._fuse.doubts(origin, envelope.id, self._seconds())
 
+    def sent_round(self, envelopes: Iterable[Envelope]) -> None:
+        """Note what was put off once the broker has it."""
+        for envelope in envelopes:
+            self._fuse.sent_round(origin_of(envelope.event), envelope.id, self._seconds())
+
+    def goes_round(self, envelope: Envelope) -> bool:
+        """Say whether what is put off comes again of itself: an edge says again whatever nobody answers."""
+        return self._fuse.goes_round(origin_of(envelope.event), envelope.id, self._seconds())
+
     def _show(self, origin: Origin, *, is_doubted: bool) -> None:
         DOUBTED.labels(self._role, origin.clinic, origin.edge).set(is_doubted)
         log = LOG.error if is_doubted else LOG.warning

@@ -57,12 +57,15 @@ def _cut(value: object, most: int) -> str:
 
 def _about(delivery: Delivery) -> tuple[str, str | None, str | None, str]:
     try:
-        envelope = read(delivery)[0]
+        envelopes = read(delivery)
+        envelope = envelopes[0]
     except (UnreadableMessageError, IndexError):
         # A stranger's message may have no id: two of them are not one.
         name = delivery.message_id or uuid4().hex
         return derive_id("unreadable", name), None, None, "unreadable"
-    return envelope.id, envelope.event.clinic, envelope.correlation, envelope.event.type_name()
+    # A batch that the broker set aside is not its first event, whose own row would take its place.
+    name = envelope.id if len(envelopes) == 1 else derive_id("batch", *(each.id for each in envelopes))
+    return name, envelope.event.clinic, envelope.correlation, envelope.event.type_name()
 
 
 def replays(connection: Connection, role: Role, most: int = 100) -> dict[str, OutMessage]:

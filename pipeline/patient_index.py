@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from pipeline.keyring import Keyring
 from pipeline.patient_row import PatientRow, rows_from_bytes
 from pipeline.sealing import IdentityKey, Opener
+from pipeline.storage.engine import before_locking
 from pipeline.storage.schema import patient_hashes, patient_lists, patients
 
 PATIENT_FIRST, PATIENT_AFTER = "p", "q"
@@ -57,6 +58,7 @@ def _locked(connection: Connection, clinics: Collection[str]) -> dict[str, str]:
         .where(patient_lists.c.clinic.in_(sorted(clinics)), patient_lists.c.state == "current")
         .order_by(patient_lists.c.clinic)
     )
+    before_locking(connection)
     # Else it could be swapped and its rows removed half way through a search: of two charts one would be found.
     return {row.clinic: row.list_id for row in connection.execute(query.with_for_update(read=True))}
 

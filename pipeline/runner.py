@@ -23,7 +23,7 @@ from pipeline.budget import TooHeavyError
 from pipeline.chores import Chores
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
-from pipeline.envelope import UNREADABLE, Envelope, UnreadableMessageError, WireEvent, pack, read
+from pipeline.envelope import UNREADABLE, Envelope, UnreadableMessageError, WireEvent, is_first_hand, pack, read
 from pipeline.errors import AwayError, ClockInDoubtError, OnshiError, PermanentError, TransientError
 from pipeline.guard import PUT_OFF, Guard
 from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, MESSAGES, PARKED, PAUSED, RETRIES
@@ -93,6 +93,7 @@ class Runner:
                 pause = FIRST_PAUSE_SECONDS
             except AwayError as error:
                 self._paused(error)
+                self.pulse.beat()
                 stop.wait(pause)
                 pause = min(pause * 2, PROBE_MOST_SECONDS)
         self.pulse.not_ready("stopped")
@@ -196,6 +197,7 @@ class Runner:
         instead = [message for unit in settled for message in unit.instead]
         if instead:
             publish(self._publisher, instead)
+        self._guard.sent_round(envelope for unit in settled for envelope in unit.put_off)
         return [unit.delivery for unit in settled], [unit.delivery for unit in units if unit.is_left]
 
     def _read(self, delivery: Delivery) -> Unit:
@@ -345,8 +347,11 @@ class Runner:
     def _put_off(self, unit: Unit, envelope: Envelope) -> bool:
         if not self._guard.doubts(envelope):
             return False
-        key = f"{self._role}.{PUT_OFF}"
-        unit.instead.append(copy_of(unit.only(envelope), Exchange.RETRY, key, None, unit.attempt))
+        # What comes round goes on; only its edge's own word may be one too many.
+        if not (is_first_hand(unit.delivery) and self._guard.goes_round(envelope)):
+            key = f"{self._role}.{PUT_OFF}"
+            unit.instead.append(copy_of(unit.only(envelope), Exchange.RETRY, key, None, unit.attempt))
+            unit.put_off.append(envelope)
         self._count(envelope, "put_off", "doubted")
         return True
 

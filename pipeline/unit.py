@@ -15,6 +15,8 @@ class Unit:
     envelopes: list[Envelope] = field(default_factory=list)
     instead: list[OutMessage] = field(default_factory=list)
     """What is published in its place (retry tier, parked) before it is acknowledged."""
+    put_off: list[Envelope] = field(default_factory=list)
+    """Those of `instead` that wait because of whom they come from."""
     is_left: bool = False
     """Whether the fuse blew before it was handled: it goes back to the queue."""
 

@@ -63,8 +63,8 @@ class Store:
         try:
             with self.engine.connect().execution_options(onshi_read=True) as connection:
                 if self.is_postgresql:
-                    # A reader holds nobody up, and may have much to do with what it was given.
-                    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+                    # A reader mostly holds nobody up, and may have much to do with what it was given.
+                    _end_when_idle(connection, 0)
                 yield connection
                 connection.rollback()
         except DBAPIError as error:
@@ -168,6 +168,16 @@ def open_store(url: str) -> Store:
     return Store(engine)
 
 
+def before_locking(connection: Connection) -> None:
+    """Say that a transaction is about to lock rows: from then on it holds others up, though it only reads."""
+    if connection.dialect.name == "postgresql" and connection.get_execution_options().get("onshi_read", False):
+        _end_when_idle(connection, IDLE_SECONDS)
+
+
+def _end_when_idle(connection: Connection, seconds: float) -> None:
+    connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {round(seconds * 1000)}"))
+
+
 def _prepare_postgresql(raw: Any, _record: object) -> None:
     raw.execute(f"SET idle_in_transaction_session_timeout = {round(IDLE_SECONDS * 1000)}")
     raw.commit()
@@ -225,6 +235,7 @@ __all__ = [
     "StoreAwayError",
     "StoreConflictError",
     "StoreFaultError",
+    "before_locking",
     "insert_new",
     "metadata",
     "open_store",

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipeline.broker.embedded import EmbeddedBroker
+from pipeline.broker.port import BrokerAwayError
+from pipeline.clock import SystemClock
 from pipeline.envelope import Envelope, enclose
 from pipeline.events import FileCaptured, RecordParsed
 from pipeline.fuse import MOST_IN_A_ROW, PROBE_SECONDS, Fuse, Origin
 from pipeline.guard import PUT_OFF, Guard, origin_of
 from pipeline.metrics import DOUBTED
+from pipeline.runner import Runner
 from pipeline.storage import Store
 from pipeline.topology import Edge, Role, build, retry_queue, work_queue
 from tests.support.eventually import eventually
@@ -88,6 +91,23 @@ def test_one_event_in_ten_minutes_is_tried_and_ends_the_doubt_when_it_can_be_use
     assert not fuse.doubts(HOSTILE, "b", 2 * PROBE_SECONDS + 2)
     fuse.passed(HOSTILE)
     assert not fuse.doubts(HOSTILE, "c", 2 * PROBE_SECONDS + 3)
+
+
+def test_what_an_edge_says_anew_is_tried_though_a_week_of_useless_events_comes_round_first() -> None:
+    fuse = Fuse(is_shared=True)
+    park(fuse, HOSTILE, MOST_IN_A_ROW)
+    for number in range(100):
+        fuse.sent_round(HOSTILE, f"old{number}", 0)
+    tried = []
+    for turn in range(1, 4):
+        now = turn * (PROBE_SECONDS + 1)
+        for name in (*(f"old{number}" for number in range(turn - 1, 100)), f"new{turn}"):
+            if fuse.doubts(HOSTILE, name, now):
+                fuse.sent_round(HOSTILE, name, now)
+            else:
+                tried.append(name)
+                fuse.parked(name, HOSTILE, now)
+    assert tried == ["old0", "new1", "old1", "new2", "old2", "new3"]
 
 
 def test_an_edge_answers_for_itself_and_no_word_in_a_body_points_at_another() -> None:
@@ -175,6 +195,45 @@ def test_a_hostile_edge_is_put_off_byte_for_byte_and_the_neighbour_is_served(
     subscription.close()
     assert one.headers["x-routing-key"] == "file.c001.t1.captured.v1"
     assert one.headers["x-attempt"] == 1, "waiting is no attempt"
+
+
+def test_what_a_doubted_edge_says_again_goes_round_once(store: Store, shared: EmbeddedBroker) -> None:
+    consumer = Answering()
+    hostile = [of("c001", f"h{number}") for number in range(2 * MOST_IN_A_ROW)]
+    fails(consumer, *hostile)
+    send(shared, *hostile)
+    later = retry_queue(Role.PARSING, PUT_OFF)
+    with running(consumer, store, shared, is_shared=True):
+        eventually(lambda: shared.depth(later) == MOST_IN_A_ROW)
+        eventually(lambda: shared.depth(work_queue(Role.PARSING)) == 0)
+        # Nobody answered, so its spool says everything again.
+        for number in range(3):
+            send(shared, *hostile[MOST_IN_A_ROW:], of("c002", f"after{number}"))
+            eventually(lambda: len(consumer.applied) == number + 1)  # noqa: B023 - called at once
+    assert shared.depth(later) == MOST_IN_A_ROW
+
+
+def test_what_is_put_off_and_could_not_be_sent_round_is_not_taken_for_sent(
+    store: Store, shared: EmbeddedBroker
+) -> None:
+    consumer = Answering()
+    hostile = [of("c001", f"h{number}") for number in range(MOST_IN_A_ROW + 1)]
+    fails(consumer, *hostile)
+    runner = Runner(consumer, store, shared, SystemClock(), is_shared=True)
+    send(shared, *hostile)
+    subscription = shared.subscribe(work_queue(Role.PARSING), 100)
+    taken = eventually(lambda: subscription.receive(100, timedelta(0)))
+    runner._publisher = shared.publisher()
+    runner._publisher.close()
+    for delivery in taken[:-1]:
+        with pytest.raises(BrokerAwayError):
+            runner._handle([delivery])
+    with pytest.raises(BrokerAwayError):
+        runner._handle(taken[-1:])
+    runner._publisher = shared.publisher()
+    runner._handle(taken[-1:])
+    subscription.close()
+    assert shared.depth(retry_queue(Role.PARSING, PUT_OFF)) == 1
 
 
 def test_a_bad_release_stops_a_shared_consumer_with_the_rest_in_its_queue(store: Store, shared: EmbeddedBroker) -> None:

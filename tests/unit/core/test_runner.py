@@ -13,12 +13,12 @@ from sqlalchemy import Connection, func, select, update
 
 from pipeline import outbox, parking
 from pipeline.broker.embedded import EmbeddedBroker
-from pipeline.broker.port import OutMessage
+from pipeline.broker.port import BrokerAwayError, Delivery, OutMessage, Subscription
 from pipeline.clock import SystemClock
 from pipeline.consumer import Consumer
 from pipeline.envelope import BATCH_TYPE, Envelope, enclose, pack, read, write
 from pipeline.errors import PermanentError, TransientError
-from pipeline.events import Event, FileCaptured, FileStored, RecordParsed, RecordReconciled
+from pipeline.events import Event, FileCaptured, FileStored, FileVanished, RecordParsed, RecordReconciled
 from pipeline.fuse import MOST_IN_A_ROW
 from pipeline.outcome import Outcome
 from pipeline.runner import Runner
@@ -482,6 +482,43 @@ def test_a_store_that_is_away_for_long_burns_no_attempt(consumer, store, broker,
         eventually(lambda: consumer.applied == ["c1"], 20)
     assert parked_reasons(store) == {}
     assert broker.depth(parked_queue(Role.PARSING)) == 0
+
+
+def test_a_batch_that_the_broker_parked_stays_whole_when_its_first_event_is_parked_alone(store) -> None:
+    def set_aside(*names: str) -> Delivery:
+        events = [FileVanished(clinic="c001", edge="t1", file_id=n, copy_id=n, noticed_at=NOW) for n in names]
+        (message,) = pack(write(enclose(event, NOW)) for event in events)
+        return Delivery(
+            queue=parked_queue(Role.DELETION),
+            routing_key=Role.DELETION,
+            message_id=message.message_id,
+            body=message.body,
+            headers=message.headers,
+            content_type=message.content_type,
+            redelivered=False,
+            tag=1,
+        )
+
+    for delivery in (set_aside("a", "b"), set_aside("a")):
+        with store.transaction() as connection:
+            parking.keep(connection, Role.DELETION, [delivery], NOW)
+    with store.reading() as connection:
+        bodies = b"".join(connection.scalars(select(parked.c.body)))
+    assert b'"copy_id":"b"' in bodies
+
+
+def test_a_broker_that_is_away_for_long_is_no_reason_to_restart_the_process(
+    consumer, store, broker, monkeypatch
+) -> None:
+    def away(queue: str, prefetch: int) -> Subscription:
+        raise BrokerAwayError("no node")
+
+    monkeypatch.setattr("pipeline.runner.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(broker, "subscribe", away)
+    with running(consumer, store, broker) as runner:
+        for _ in range(3):
+            since = runner.pulse._beat_at
+            eventually(lambda since=since: runner.pulse._beat_at > since, 5)
 
 
 def test_a_message_in_hand_while_the_store_is_away_is_given_back_at_a_stop(consumer, store, broker) -> None:

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import StatementError
 
+from pipeline.patient_index import current_lists
 from pipeline.storage import engine
 from pipeline.storage.engine import StoreAwayError, StoreConflictError, StoreFaultError, insert_new, open_store, upsert
-from pipeline.storage.schema import inbox, metadata, receipts
+from pipeline.storage.schema import inbox, metadata, patient_lists, receipts
 
 NOW = datetime(2026, 5, 12, 0, 15, 33, tzinfo=UTC)
 
@@ -117,5 +118,30 @@ def test_whoever_stands_still_in_a_transaction_is_put_out_and_a_reader_is_not(
         assert reader.scalar(look) == 1
     with one.transaction() as again:
         assert again.scalar(look) == 1
+    one.close()
+    other.close()
+
+
+@pytest.mark.postgresql
+def test_a_reader_asleep_over_a_patient_list_does_not_keep_the_next_list_out(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.2)
+    one, other = open_store(postgresql_url), open_store(postgresql_url)
+    one.make_schema()
+    row = {"list_id": "l1", "clinic": "c001", "state": "current", "taken_at": NOW, "parts": 1, "rows": 0}
+    with one.transaction() as connection:
+        connection.execute(insert(patient_lists).values(**row))
+
+    def sleep_over_the_list() -> None:
+        with one.reading() as asleep:
+            assert current_lists(asleep, ["c001"]) == {"c001": "l1"}
+            with other.transaction() as swapping:
+                swapping.execute(text("SET LOCAL lock_timeout = '5s'"))
+                swapping.execute(update(patient_lists).values(state="replaced"))
+            asleep.scalar(text("SELECT 1"))
+
+    with pytest.raises(StoreAwayError):
+        sleep_over_the_list()
     one.close()
     other.close()
