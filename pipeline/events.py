@@ -165,7 +165,7 @@ class EdgeReported(Event):
     ballast_bytes: int = 0
     """Room kept for a full disk; 0: it is spent, or none is kept."""
     standing_key: str = ""
-    """Id of the key that it seals to where there is no month; none while it cannot say."""
+    """Id of the key that it seals to where there is no month; none while it cannot say, or keeps what is older."""
     faults: tuple[str, ...] = ()
     """What is wrong now, as stable words: share_away, disk_full, permission, clock, chart_away, patients_invalid."""
 

@@ -53,7 +53,7 @@ class FileFormat:
             UnfitFileError: it is not for this program.
         """
         try:
-            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
                 self._found(db, path.name)
         except sqlite3.Error:
             return  # not there, or not readable now: whoever opens it to work says why

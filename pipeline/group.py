@@ -14,7 +14,7 @@ GROUP_PATHS: Final = ("ca_dir", "ca_file", "admin_password_file", "admin_cert_fi
 CENTRE_USER: Final = "service.centre"
 """The centre's roles share one store, which holds more than the broker does: they share a broker user as well."""
 
-_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+/?")
+_URL: Final = re.compile(r"^https?://[A-Za-z0-9.:\[\]_-]+/?$")
 
 UserName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,80}$")]
 

@@ -100,6 +100,9 @@ def restore(directory: Path, source: Path, passphrase: bytes) -> Restored:
                 # Before those made since: what stands here is what is sealed to.
                 epochs.insert(0, held)
                 next_slot += 1
+            elif key.replaced_at and not held.replaced_at:
+                # A ring from before the replacement: else the former key would never end.
+                epochs[epochs.index(held)] = held.model_copy(update={"replaced_at": key.replaced_at})
             halves[held.slot] = _private(content.slots[key.identifier], key)
         _fill(directory / "slots.bin", halves)
         missing = [name for name in content.files if not (directory / name).exists()]

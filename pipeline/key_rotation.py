@@ -30,8 +30,17 @@ def rotate(directory: Path, key_class: KeyClass, clinics: Collection[str], now: 
                 newest[name] = max(key.generation, newest.get(name, 0))
         drawn = new_epochs(directory, list(newest), 1 + max((key.slot for key in ring.epochs), default=-1))
         made = tuple(
-            key.model_copy(update={"generation": generation + 1})
+            key.model_copy(update={"generation": next_generation(generation, now)})
             for key, generation in zip(drawn, newest.values(), strict=True)
         )
         write_ring(directory, ring.model_copy(update={"epochs": (*ring.epochs, *made)}))
         return made
+
+
+def next_generation(newest: int, now: datetime) -> int:
+    """Number a key that replaces another.
+
+    Not by counting alone: a ring that was restored from before a replacement would give that one's number once more,
+    and no edge that had heard of it would take the key.
+    """
+    return max(newest + 1, int(now.timestamp()))

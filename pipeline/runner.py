@@ -24,7 +24,7 @@ from pipeline.chores import Chores
 from pipeline.clock import Clock
 from pipeline.consumer import Consumer
 from pipeline.envelope import UNREADABLE, Envelope, UnreadableMessageError, WireEvent, is_first_hand, pack, read
-from pipeline.errors import AwayError, ClockInDoubtError, OnshiError, PermanentError, TransientError
+from pipeline.errors import AwayError, ClockInDoubtError, OnshiError, PermanentError, TransientError, UnfitStateError
 from pipeline.guard import PUT_OFF, Guard
 from pipeline.metrics import BATCH_EVENTS, BATCH_SECONDS, MESSAGES, PARKED, PAUSED, RETRIES
 from pipeline.outcome import said
@@ -358,7 +358,7 @@ class Runner:
     # One failure
 
     def _fail(self, unit: Unit, envelope: Envelope, error: Exception) -> None:
-        if isinstance(error, AwayError):
+        if isinstance(error, AwayError | UnfitStateError):
             raise error
         decision = after_failure(error, unit.attempt)
         message = unit.only(envelope)

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from pipeline import access, holds, keyring, parking
 from pipeline.contents import booking_context, name_context, person_context, reference_context, request_context
 from pipeline.events import BookingsChanged, EdgeReported, FileRefused, PatientsChanged
+from pipeline.key_rotation import next_generation
 from pipeline.keyring import EpochKey, Keyring, changing, new_epochs, read_ring, write_ring
 from pipeline.patient_index import row_context
 from pipeline.retention import Actor, RetentionError
@@ -80,7 +81,7 @@ def rotate(directory: Path, clinics: Collection[str], now: datetime) -> tuple[Ep
         newest = {key.clinic: key.generation for key in sorted(standing, key=lambda key: key.generation)}
         names = [(clinic, KeyClass.STANDING, STANDING_EPOCH) for clinic in newest]
         drawn = new_epochs(directory, names, 1 + max((key.slot for key in ring.epochs), default=-1))
-        made = tuple(key.model_copy(update={"generation": newest[key.clinic] + 1}) for key in drawn)
+        made = tuple(key.model_copy(update={"generation": next_generation(newest[key.clinic], now)}) for key in drawn)
         replaced = {key.identifier for key in standing if key.replaced_at is None}
         former = (
             key.model_copy(update={"replaced_at": now}) if key.identifier in replaced else key for key in ring.epochs
@@ -157,9 +158,10 @@ def finish(
     rewrapped = 0
     if former.is_usable:
         assert former.replaced_at is not None
+        # First: what a replacement left undone must be in a backup made before the former key ends.
+        rewrapped = rewrap(store, keys, former, now)
         if now < former.replaced_at + OVERLAP:
             raise RetentionError("epoch_open", "the standing key was replaced less than a day ago")
-        rewrapped = rewrap(store, keys, former, now)
         newest = keys.standing_id(former.clinic)
         with store.transaction() as connection:
             for blocker in _blockers(connection, former, newest, configured):
@@ -201,7 +203,10 @@ def _has_left(connection: Connection, place: _Place, key: EpochKey) -> bool:
 def _edges_behind(connection: Connection, key: EpochKey, newest: str, configured: Collection[Edge]) -> Iterator[str]:
     assert key.replaced_at is not None
     end = key.replaced_at + OVERLAP
-    for row in connection.execute(select(edges).where(edges.c.clinic == key.clinic)):
+    rows = connection.execute(select(edges).where(edges.c.clinic == key.clinic)).all()
+    # A machine that never spoke may have got the former key only, and seals to it until it hears.
+    yield from {edge.edge for edge in configured if edge.clinic == key.clinic} - {row.edge for row in rows}
+    for row in rows:
         report = EdgeReported.model_validate_json(row.report)
         oldest = report.reported_at - timedelta(seconds=report.oldest_seconds)
         is_behind = report.standing_key != newest or row.last_seen < end or (report.backlog and oldest < end)

@@ -39,7 +39,7 @@ def _embedded(path: Path, queues: Iterable[str]) -> dict[str, int]:
     if not path.exists():
         raise BrokerAwayError("the embedded broker has never run here")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
             made = {name for (name,) in db.execute("SELECT name FROM queue")}
             ready = dict(
                 db.execute(

@@ -14,9 +14,14 @@ from pipeline.group import GroupSettings
 
 SECONDS: Final = 20.0
 _NOT_FOUND: Final = 404
-# OpenSSL's words for it: X509_V_ERR_CERT_HAS_EXPIRED, …_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH.
-_EXPIRED: Final = 10
-_OTHER_HOST: Final = (62, 64)
+_OTHER_HOST: Final = "the management's certificate is for another host than the URL names"
+# OpenSSL's words for it: X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED, …_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH.
+_FAULTS: Final = {
+    9: "the management's certificate has not begun: look at both clocks",
+    10: "the management's certificate has ended",
+    62: _OTHER_HOST,
+    64: _OTHER_HOST,
+}
 _REFUSALS: Final = range(400, 500)
 
 
@@ -96,11 +101,7 @@ class Management:
 
 def _mistrust(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _OTHER_HOST:
-            return "the management's certificate is for another host than the URL names"
-        if error.verify_code == _EXPIRED:
-            return "the management's certificate has ended"
-        return "the management's certificate is not signed by whom group.ca_file names"
+        return _FAULTS.get(error.verify_code, "the management's certificate is not signed by whom group.ca_file names")
     if any(word in str(error.reason) for word in ("CERTIFICATE_REQUIRED", "UNKNOWN_CA", "BAD_CERTIFICATE")):
         return "the management demands a client certificate it believes (group.admin_cert_file, admin_key_file)"
     if "VERSION" in str(error.reason):

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from pipeline.custody import Custody
 from pipeline.envelope import Envelope, WireEvent, enclose, write
-from pipeline.events import Event, FileVanished
+from pipeline.events import Event, FileRefused, FileVanished
+from pipeline.sealing import recipient_of
 from producers.terminal import copies
 from producers.terminal.copies import Copy
 from producers.terminal.ledger import from_micros, to_micros
@@ -51,6 +52,12 @@ def waiting(db: sqlite3.Connection, now: datetime, longest: timedelta, most: int
         WireEvent(event_id, kind, exchange, key, bool(batched), body, from_micros(at), cause, correlation, trace)
         for event_id, kind, exchange, key, batched, body, at, cause, correlation, trace in rows
     ]
+
+
+def sealed_to(db: sqlite3.Connection) -> set[str]:
+    """Name the keys that the names in unanswered refusals are sealed to."""
+    rows = db.execute("SELECT body FROM outbox WHERE type = ?", (FileRefused.type_name(),))
+    return {recipient_of(FileRefused.model_validate_json(body).sealed_name) for (body,) in rows}
 
 
 def mark_said(db: sqlite3.Connection, event_ids: Sequence[str], now: datetime, after: timedelta, later: int) -> None:

@@ -60,6 +60,6 @@ def spool_holdings(state: Path, clinic: str, terminal: str, keep_days: float) ->
     path = ledger_path(state, clinic, terminal)
     if not path.exists():
         return None
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
         is_made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'copies'").fetchone()
         return of_spool(db, spool_path(state, clinic, terminal), keep_days) if is_made else Holdings()

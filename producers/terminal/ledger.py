@@ -182,7 +182,7 @@ def custody_counts(path: Path) -> dict[str, int]:
     """Count copies by custody from a ledger file, also while its role runs. A missing ledger counts nothing."""
     if not path.exists():
         return {}
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
         FORMAT.require(path)
         is_made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'counts'").fetchone()
         return counts(db) if is_made else {}

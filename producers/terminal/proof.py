@@ -75,7 +75,7 @@ def find_faults(
 
 def _faults(place: _Place, before: datetime) -> Iterator[Fault]:
     lying = list(_lying(place.terminal))
-    with closing(sqlite3.connect(f"file:{place.ledger}?mode=ro", uri=True, timeout=10)) as db:
+    with closing(sqlite3.connect(f"{place.ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
         yield from (Fault("I13", f"{place.terminal.id}: {name} left over") for name in _left_over(place, before))
         yield from _without_custody(place, db, lying, before)
         yield from _falsely_erased(place, db, lying)

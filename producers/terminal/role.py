@@ -22,7 +22,7 @@ from pipeline.events import EdgeReported
 from pipeline.keyring import Keyring, KeyringError
 from pipeline.settings import Settings
 from pipeline.topology import Edge, orders_queue
-from producers.terminal import copies
+from producers.terminal import copies, evidence
 from producers.terminal.capture import Capture, CaptureRules
 from producers.terminal.erase import SOFTWARE, Eraser, ErasureRules
 from producers.terminal.faults import Faults
@@ -111,12 +111,14 @@ class TerminalRole:
         """Say how this edge is. Counts and sizes only."""
         now = self._clock.now()
         custody: dict[str, int] = {}
-        backlog, oldest, spool = 0, None, Holdings()
+        backlog, oldest, spool, in_use = 0, None, Holdings(), set[str]()
+        standing = self._keyring.standing_id(self._clinic.id)
         ledger, capture = self._ledger, self._capture
         if ledger is not None:
             with ledger.reading() as db:
                 custody = counts(db)
                 backlog, oldest = copies.backlog(db)
+                in_use = evidence.sealed_to(db)
                 spool = of_spool(db, self._spool_path(), self._settings.edge.spool_days)
         if capture is not None:
             backlog += capture.seen
@@ -137,7 +139,8 @@ class TerminalRole:
             spool_oldest_at=spool.oldest_at,
             spool_until=spool.until,
             ballast_bytes=self._ballast.bytes_held(),
-            standing_key=self._keyring.standing_id(self._clinic.id),
+            # What waits here, sealed to the former key, will be said again: that key must not end yet.
+            standing_key=standing if in_use <= {standing} else "",
             faults=self._faults.words(),
         )
 

@@ -70,6 +70,21 @@ def test_a_newer_file_is_refused_in_both_languages_as_often_as_it_is_opened(open
 
 
 @OPENERS
+@pytest.mark.parametrize("folder", ["a#1", "b?x", "c%41"])
+def test_a_newer_file_is_found_in_a_folder_of_any_name_and_none_is_made_beside_it(opened, folder, tmp_path) -> None:
+    path = tmp_path / folder / "state.db"
+    path.parent.mkdir()
+    opened(path)
+    change(path, "PRAGMA journal_mode = DELETE")
+    change(path, "PRAGMA user_version = 2")
+    before = path.read_bytes()
+    with pytest.raises(UnfitFileError):
+        opened(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path.parent]
+
+
+@OPENERS
 def test_a_trials_file_with_other_columns_is_refused(opened, tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     opened(path)

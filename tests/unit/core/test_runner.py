@@ -20,6 +20,7 @@ from pipeline.envelope import BATCH_TYPE, Envelope, enclose, pack, read, write
 from pipeline.errors import PermanentError, TransientError
 from pipeline.events import Event, FileCaptured, FileStored, FileVanished, RecordParsed, RecordReconciled
 from pipeline.fuse import MOST_IN_A_ROW
+from pipeline.keyring import NewerRingError
 from pipeline.outcome import Outcome
 from pipeline.runner import Runner
 from pipeline.storage import Store
@@ -527,3 +528,17 @@ def test_a_message_in_hand_while_the_store_is_away_is_given_back_at_a_stop(consu
     with running(consumer, store, broker) as runner:
         eventually(lambda: runner.pulse.why_not_ready == "away")
     assert broker.depth(work_queue(Role.PARSING)) == 1
+
+
+def test_what_another_release_wrote_ends_the_consumer_and_parks_nothing(
+    consumer: Answering, store: Store, broker: EmbeddedBroker
+) -> None:
+    send(broker, captured("a"))
+    consumer.fail = {"a": NewerRingError}
+    for consumer.in_prepare in (True, False):
+        stop = threading.Event()
+        threading.Timer(5, stop.set).start()
+        with pytest.raises(NewerRingError):
+            Runner(consumer, store, broker, SystemClock()).run(stop)
+        assert broker.depth(parked_queue(Role.PARSING)) == 0
+        assert broker.depth(work_queue(Role.PARSING)) == 1

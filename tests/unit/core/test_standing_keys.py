@@ -90,9 +90,11 @@ def recipients(centre: Centre) -> set[str]:
     return {recipient_of(sealed) for _, _, sealed in rows(centre)}
 
 
-def rotated(centre: Centre, at: datetime = MAY) -> tuple[EpochKey, EpochKey]:
-    """Replace the key; returns the former one and the new one."""
-    (new,) = standing_keys.rotate(centre.keyring.directory, ["c1"], at)
+def rotated(centre: Centre, *, is_heard: bool = True) -> tuple[EpochKey, EpochKey]:
+    """Replace the key, and let every edge have heard of it a day later; returns the former one and the new one."""
+    (new,) = standing_keys.rotate(centre.keyring.directory, ["c1"], MAY)
+    for edge in centre.settings.edges if is_heard else ():
+        report(centre, new.identifier, edge=edge.edge)
     return standing_keys.replaced(centre.keyring)[-1], new
 
 
@@ -159,12 +161,12 @@ def test_the_former_key_is_destroyed_a_day_later_and_what_was_sealed_late_is_kep
     former, new = rotated(centre)
     half = private_half(centre, former)
     standing_keys.rewrap(centre.store, centre.keyring, former, MAY)
+    with pytest.raises(RetentionError, match="epoch_open"):
+        finish(centre, former, LATER - timedelta(seconds=1))
     place = PLACES[0]
     row = next(row for row in centre.rows(place.table) if row["clinic"] == "c1")
     late = Sealer().seal(public, "c1", place.context(SimpleNamespace(**row)), place.column.encode())
     set_seal(centre, place.table, row, {place.column: late})
-    with pytest.raises(RetentionError, match="epoch_open"):
-        finish(centre, former, LATER - timedelta(seconds=1))
     assert finish(centre, former) == 1
     assert half not in (centre.keyring.directory / "slots.bin").read_bytes()
     assert recipients(centre) == {new.identifier}
@@ -190,12 +192,16 @@ def report(centre: Centre, standing_key: str, at: datetime = LATER, backlog: int
         edge_reports.write(connection, said, at)
 
 
-@pytest.mark.parametrize("why", ["seals to the former", "was silent since", "has older files", "an older release"])
+WHYS = ["never spoke", "seals to the former", "was silent since", "has older files", "an older release"]
+
+
+@pytest.mark.parametrize("why", WHYS)
 def test_an_edge_that_may_still_seal_to_the_former_key_keeps_it(centre: Centre, why: str) -> None:
-    former, new = rotated(centre)
+    former, new = rotated(centre, is_heard=False)
     key = {"seals to the former": former.identifier, "an older release": ""}.get(why, new.identifier)
     at = MAY + timedelta(hours=1) if why == "was silent since" else LATER
-    report(centre, key, at, backlog=int(why == "has older files"))
+    if why != "never spoke":
+        report(centre, key, at, backlog=int(why == "has older files"))
     with pytest.raises(RetentionError, match="edge_behind: t1"):
         finish(centre, former)
     assert all_open(centre)
@@ -248,6 +254,14 @@ def test_the_running_centre_ends_a_replacement_by_itself(centre: Centre) -> None
     assert tend(settings, centre.keyring, centre.store, LATER) == 1
     assert tend(settings, centre.keyring, centre.store, LATER) == 0
     assert all_open(centre)
+
+
+def test_what_a_replacement_left_undone_is_done_long_before_the_former_key_ends(centre: Centre) -> None:
+    # The newest backup of the store is up to a day old: it must not need a key that ends today.
+    _, new = rotated(centre)
+    settings = centre.settings.model_copy(update={"keys": KeysSettings(dir=centre.keyring.directory)})
+    assert tend(settings, centre.keyring, centre.store, MAY + timedelta(hours=1)) == 0
+    assert recipients(centre) == {new.identifier}
 
 
 def test_a_backup_after_a_replacement_brings_everything_back_and_an_older_one_nothing_that_was_destroyed(

@@ -1,5 +1,6 @@
 """What is rendered for a configuration, and what is changed to get there?"""
 
+import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -12,7 +13,7 @@ from pipeline.cli.main import main
 from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Action, Change, Held, compare
 from pipeline.provisioning.live import Writer
-from pipeline.provisioning.management import Management
+from pipeline.provisioning.management import Management, _mistrust
 from pipeline.provisioning.rendering import Kind, Rendering, render
 from pipeline.provisioning.versions import parse_version
 from pipeline.setting_text import text_of
@@ -85,6 +86,16 @@ def test_a_management_password_never_crosses_a_network_in_clear(tmp_path: Path) 
     directory(tmp_path)
     (tmp_path / "onshi.toml").write_text(f'{MAIN}management_url = "http://broker:15672"\n')
     with pytest.raises(SettingsError, match="without TLS only on this machine"):
+        load(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1@broker", "https://onshi:secret@broker", "https://broker/rabbit", "xhttp://localhost"]
+)
+def test_an_address_that_would_be_read_otherwise_than_it_looks_is_a_fault(tmp_path: Path, url: str) -> None:
+    directory(tmp_path)
+    (tmp_path / "onshi.toml").write_text(f'{MAIN}management_url = "{url}"\n')
+    with pytest.raises(SettingsError, match="management_url"):
         load(tmp_path, {})
 
 
@@ -318,3 +329,12 @@ def test_the_private_half_of_a_vendors_key_is_refused_and_kept_nowhere(tmp_path:
     words = ["--record", "face", "--public-key", str(private), "--out", str(tmp_path / "out"), "-c", str(tmp_path)]
     assert main(["vendors", "add", "beta", *words]) == 2
     assert [path.name for path in tmp_path.iterdir() if "beta" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"), [(9, "has not begun"), (10, "has ended"), (62, "another host"), (20, "not signed by whom")]
+)
+def test_each_fault_of_the_managements_certificate_has_its_own_sentence(code: int, sentence: str) -> None:
+    error = ssl.SSLCertVerificationError("certificate verify failed")
+    error.verify_code = code
+    assert sentence in _mistrust(error)

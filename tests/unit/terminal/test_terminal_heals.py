@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from pipeline import standing_keys
 from pipeline.cli import check
 from pipeline.clock import SystemClock
 from pipeline.contents import orphan_context
 from pipeline.events import ErasureFailed, EvidenceStored, FileErased, FileRefused, FileVanished, RequestPlaced
 from pipeline.keyring import KeyringError
-from pipeline.sealing import Opener
+from pipeline.sealing import Opener, recipient_of
 from producers.terminal import orphans, spool_holdings
 from producers.terminal.erase import Eraser
 from producers.terminal.recovery import MOST_SECONDS, Recovery
@@ -38,6 +39,18 @@ def test_a_refusal_is_said_again_until_the_centre_has_it(bench: BenchMaker) -> N
     assert len({event.id for event in said}) == 1
     answer(terminal, said[0].id)
     eventually(lambda: terminal.rows("SELECT count(*) FROM outbox") == [(0,)])
+
+
+def test_a_refusal_that_waits_sealed_to_the_former_standing_key_keeps_that_key(bench: BenchMaker) -> None:
+    terminal = bench(edge={"size_limit_bytes": 10})
+    terminal.drop(1)
+    (said,) = terminal.wait_for(FileRefused)
+    assert terminal.role
+    assert terminal.role.snapshot().standing_key == recipient_of(said.sealed_name)
+    (new,) = standing_keys.rotate(terminal.keyring.directory, ["c001"], terminal.clock.now())
+    assert not terminal.role.snapshot().standing_key
+    answer(terminal, said.id)
+    eventually(lambda: terminal.role and terminal.role.snapshot().standing_key == new.identifier)
 
 
 def test_what_becomes_of_a_request_is_said_again_until_the_centre_has_it(bench: BenchMaker) -> None:
