@@ -156,6 +156,7 @@ def open_store(url: str) -> Store:
             connect_args={"connect_timeout": 5, "application_name": _NAME},
         )
         event.listen(engine, "connect", _prepare_postgresql)
+        event.listen(engine, "after_cursor_execute", _watch_again)
         return Store(engine)
     if parsed.database and parsed.database != ":memory:":
         try:
@@ -181,6 +182,12 @@ def _end_when_idle(connection: Connection, seconds: float) -> None:
 def _prepare_postgresql(raw: Any, _record: object) -> None:
     raw.execute(f"SET idle_in_transaction_session_timeout = {round(IDLE_SECONDS * 1000)}")
     raw.commit()
+
+
+def _watch_again(_c: Connection, cursor: Any, _statement: str, _rows: Any, _context: Any, executemany: bool) -> None:  # noqa: FBT001 - called by SQLAlchemy
+    # psycopg sends many rows as a pipeline and a flush after it, at which the server forgets that it counts.
+    if executemany:
+        cursor.connection.execute("SELECT 1")
 
 
 def _prepare_sqlite(raw: sqlite3.Connection, _record: object) -> None:

@@ -96,16 +96,20 @@ def test_a_server_that_does_not_answer_is_away() -> None:
 
 
 @pytest.mark.postgresql
+@pytest.mark.parametrize("rows", [1, 10])
 def test_whoever_stands_still_in_a_transaction_is_put_out_and_a_reader_is_not(
-    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     monkeypatch.setattr(engine, "IDLE_SECONDS", 0.2)
     lock, look = text("SELECT pg_advisory_xact_lock(7)"), text("SELECT 1")
+    table, many = text("CREATE TEMP TABLE given (a INT)"), text("INSERT INTO given VALUES (:a)")
     one, other = open_store(postgresql_url), open_store(postgresql_url)
 
     def sleep_over_a_lock() -> None:
         with one.transaction() as asleep:
             asleep.execute(lock)
+            asleep.execute(table)
+            asleep.execute(many, [{"a": number} for number in range(rows)])
             with other.transaction() as waiting:
                 waiting.execute(text("SET LOCAL lock_timeout = '20s'"))
                 waiting.execute(lock)
