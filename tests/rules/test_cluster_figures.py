@@ -53,7 +53,7 @@ def test_of_several_runs_the_longest_times_are_published() -> None:
 
 def test_a_broken_run_is_published_as_broken() -> None:
     told = report.table([run(), run(BROKEN, lost=None, false_certificates=None, told_twice=None, why="late\nx")])
-    assert "2 runs, 1 broken" in told
+    assert "2 runs, 1 broken; 200 files, 0 (unknown of 1) lost" in told
     assert "Broken (seed 7): late" in told
 
 

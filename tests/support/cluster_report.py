@@ -42,10 +42,17 @@ def _longest(losses: Sequence[Row], key: str) -> str:
     return f"{max(known):.1f}" if known else ""
 
 
+def _total(runs: Sequence[Row], key: str) -> str:
+    """Add up; what a broken run could not count is not nothing."""
+    known = [run[key] for run in runs if run[key] is not None]
+    unknown = len(runs) - len(known)
+    return f"{sum(known)} (unknown of {unknown})" if unknown else str(sum(known))
+
+
 def _summary(runs: Sequence[Row]) -> str:
     broken = [run for run in runs if run["outcome"] == BROKEN]
     sums = {
-        words: sum(run[key] for run in runs if run[key] is not None)
+        words: _total(runs, key)
         for words, key in (
             ("files", "files"),
             ("lost", "lost"),
