@@ -1,32 +1,56 @@
-"""Who notices that the broker has lost its topology?
+"""Who notices that the broker has not got its topology: not yet, or not any more?
 
 Its data was wiped, or somebody deleted a queue. Whoever meets that can only pause; this wraps a broker and sets
-`missed`, so that the part that declares does it again.
+`missed`, so that the part that declares does it again. Nothing is published before it did: an event that reaches
+one of its queues and is too early for another is heard by the other when its sender repeats it, a quarter of an
+hour later.
 """
 
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
-from pipeline.broker.port import Broker, OutMessage, Publisher, Subscription, TopologyError, UnroutableError
+from pipeline.broker.port import (
+    Broker,
+    BrokerAwayError,
+    OutMessage,
+    Publisher,
+    Subscription,
+    TopologyError,
+    UnroutableError,
+)
 from pipeline.topology import Topology
+
+GATE_SECONDS = 2.0
+"""How long a publisher waits for the topology before it says that the broker is away."""
 
 
 class WatchedBroker:
-    """A `Broker` in front of another. `missed` is set whenever an exchange, a queue or a binding was not there."""
+    """A `Broker` in front of another. `missed` is set whenever an exchange, a queue or a binding was not there.
 
-    def __init__(self, broker: Broker) -> None:
+    `declares`: this process declares the topology, so its publishers wait until it has. One that may not declare
+    waits for nothing: provisioning gives its user the right to publish after everything else is there.
+    """
+
+    def __init__(self, broker: Broker, *, declares: bool = False) -> None:
         self._broker = broker
         self.missed = threading.Event()
+        self._gate = _Gate(is_open=not declares)
 
     def declare(self, topology: Topology) -> None:
-        self._broker.declare(topology)
+        try:
+            self._broker.declare(topology)
+        except TopologyError:
+            # Something stands otherwise than we would make it. What works goes on; the warning calls the operator.
+            self._gate.open()
+            raise
+        self._gate.open()
 
     def check(self, topology: Topology) -> None:
         self._broker.check(topology)
 
     def publisher(self) -> Publisher:
-        return _WatchedPublisher(self._broker.publisher(), self.missed)
+        return _WatchedPublisher(self._broker.publisher(), self.missed, self._gate)
 
     def subscribe(self, queue: str, prefetch: int) -> Subscription:
         try:
@@ -42,15 +66,42 @@ class WatchedBroker:
         self._broker.close()
 
 
+class _Gate:
+    """Closed until the topology was declared, and again when an exchange turns out to be gone."""
+
+    def __init__(self, *, is_open: bool) -> None:
+        self._is_kept = not is_open
+        self._opened = threading.Event()
+        if is_open:
+            self._opened.set()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def shut(self) -> None:
+        if self._is_kept:
+            self._opened.clear()
+
+    def pass_through(self) -> None:
+        if not self._opened.wait(GATE_SECONDS):
+            raise BrokerAwayError("the topology is not declared yet")
+
+
 class _WatchedPublisher:
-    def __init__(self, publisher: Publisher, missed: threading.Event) -> None:
+    def __init__(self, publisher: Publisher, missed: threading.Event, gate: _Gate) -> None:
         self._publisher = publisher
         self._missed = missed
+        self._gate = gate
 
     def publish_confirmed(self, batch: Sequence[OutMessage], deadline: timedelta = timedelta(seconds=30)) -> None:
+        self._gate.pass_through()
         try:
             self._publisher.publish_confirmed(batch, deadline)
-        except (TopologyError, UnroutableError):
+        except TopologyError:
+            self._gate.shut()
+            self._missed.set()
+            raise
+        except UnroutableError:
             self._missed.set()
             raise
 

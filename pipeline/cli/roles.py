@@ -88,7 +88,8 @@ class Assembly:
         if any(role in CENTRE_ROLES for role in roles):
             issue_keys(settings)
         self._keyring = Keyring(settings.keys.dir)
-        self._broker = WatchedBroker(open_broker(settings.broker.url, settings.state, settings.broker.certificates))
+        broker = open_broker(settings.broker.url, settings.state, settings.broker.certificates)
+        self._broker = WatchedBroker(broker, declares=settings.broker.declare)
         self._store = open_store(settings.store.url) if any(role in CENTRE_ROLES for role in roles) else None
         self._schema_made = threading.Lock()
         self._has_schema = False

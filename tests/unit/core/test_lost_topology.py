@@ -1,4 +1,4 @@
-"""What is done when the broker has lost what was declared?"""
+"""What is done when the broker has not got what is declared: not yet, or not any more?"""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.broker import watched
 from pipeline.broker.embedded import EmbeddedBroker
-from pipeline.broker.port import OutMessage, TopologyError, UnroutableError
+from pipeline.broker.port import BrokerAwayError, OutMessage, TopologyError, UnroutableError
 from pipeline.broker.watched import WatchedBroker
 from pipeline.sending import publish
 from pipeline.topology import Exchange, ExchangeKind, ExchangeSpec, Topology, build
@@ -47,6 +48,97 @@ def test_a_missing_exchange_or_binding_is_noted(broker: WatchedBroker, topology:
     assert broker.missed.is_set()
 
 
+@pytest.fixture
+def declaring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WatchedBroker]:
+    """A broker that stands whole, and a process that has not declared anything on it itself."""
+    monkeypatch.setattr(watched, "GATE_SECONDS", 0.05)
+    embedded = EmbeddedBroker(tmp_path / "broker.db")
+    embedded.declare(build(()))
+    made = WatchedBroker(embedded, declares=True)
+    yield made
+    made.close()
+
+
+def test_who_declares_publishes_nothing_before_it_has(declaring: WatchedBroker) -> None:
+    publisher = declaring.publisher()
+    with pytest.raises(BrokerAwayError):
+        publisher.publish_confirmed([MESSAGE])
+    assert declaring.depth("parsing.retry.10s") == 0
+    assert not declaring.missed.is_set()
+    declaring.declare(build(()))
+    publisher.publish_confirmed([MESSAGE])
+    assert declaring.depth("parsing.retry.10s") == 1
+
+
+def test_a_publisher_waits_for_a_declaration_that_is_under_way(
+    declaring: WatchedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "GATE_SECONDS", 60.0)
+    sent = threading.Thread(target=declaring.publisher().publish_confirmed, args=([MESSAGE],))
+    sent.start()
+    declaring.declare(build(()))
+    sent.join(60)
+    assert declaring.depth("parsing.retry.10s") == 1
+
+
+def test_who_may_not_declare_waits_for_nobody(tmp_path: Path) -> None:
+    embedded = EmbeddedBroker(tmp_path / "broker.db")
+    embedded.declare(build(()))
+    broker = WatchedBroker(embedded)
+    broker.publisher().publish_confirmed([MESSAGE])
+    assert broker.depth("parsing.retry.10s") == 1
+    broker.close()
+
+
+class Answering(EmbeddedBroker):
+    """Declares nothing, and answers what it is told to."""
+
+    answer: BrokerAwayError | None = None
+
+    def declare(self, topology: Topology) -> None:
+        if self.answer is None:
+            return super().declare(topology)
+        raise self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "publishes"), [(TopologyError("it is otherwise"), True), (BrokerAwayError("away"), False)]
+)
+def test_a_queue_that_stands_otherwise_stops_nobody_and_an_absent_broker_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, answer: BrokerAwayError, publishes: bool
+) -> None:
+    monkeypatch.setattr(watched, "GATE_SECONDS", 0.05)
+    embedded = Answering(tmp_path / "broker.db")
+    embedded.declare(build(()))
+    embedded.answer = answer
+    broker = WatchedBroker(embedded, declares=True)
+    with pytest.raises(BrokerAwayError):
+        broker.declare(build(()))
+    if publishes:
+        broker.publisher().publish_confirmed([MESSAGE])
+    else:
+        with pytest.raises(BrokerAwayError):
+            broker.publisher().publish_confirmed([MESSAGE])
+    broker.close()
+
+
+def test_after_an_exchange_was_gone_all_wait_until_everything_is_declared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "GATE_SECONDS", 0.05)
+    broker = WatchedBroker(EmbeddedBroker(tmp_path / "broker.db"), declares=True)
+    broker.declare(Topology((), ()))
+    first, second = broker.publisher(), broker.publisher()
+    with pytest.raises(TopologyError):
+        first.publish_confirmed([MESSAGE])
+    EmbeddedBroker.declare(broker._broker, build(()))  # type: ignore[arg-type]  # another process, half way
+    with pytest.raises(BrokerAwayError, match="not declared yet"):
+        second.publish_confirmed([MESSAGE])
+    broker.declare(build(()))
+    second.publish_confirmed([MESSAGE])
+    broker.close()
+
+
 class NowhereToGo:
     def publish_confirmed(self, batch: Sequence[OutMessage], deadline: timedelta = timedelta(seconds=30)) -> None:
         raise UnroutableError([message.message_id for message in batch])
@@ -65,6 +157,22 @@ def test_a_vendor_whose_stream_is_not_there_waits_alone() -> None:
 def test_a_message_that_no_queue_takes_waits_like_for_a_broker_that_is_away() -> None:
     with pytest.raises(TopologyError):
         publish(NowhereToGo(), [MESSAGE])
+
+
+@pytest.mark.parametrize("declares", [True, False])
+def test_a_role_publishes_first_when_its_own_process_has_declared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, declares: bool
+) -> None:
+    from pipeline.cli.init import configuration, make  # noqa: PLC0415
+    from pipeline.cli.roles import Assembly  # noqa: PLC0415
+
+    monkeypatch.setattr(watched, "GATE_SECONDS", 0.05)
+    settings = make(tmp_path / "site", configuration())
+    broker = settings.broker.model_copy(update={"declare": declares})
+    assembly = Assembly(settings.model_copy(update={"broker": broker}), [])
+    with pytest.raises(BrokerAwayError, match="not declared yet" if declares else "onshi.retry"):
+        assembly._broker.publisher().publish_confirmed([MESSAGE])
+    assembly.close()
 
 
 def test_what_was_lost_is_declared_again_while_the_roles_run(tmp_path: Path) -> None:
