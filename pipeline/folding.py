@@ -34,7 +34,10 @@ _VARIANTS: Final = str.maketrans(
 
 def _plain(text: str | None) -> str:
     """Fold width and drop spaces; half-width voiced marks join their kana, whatever stood between."""
-    return normalize("NFKC", _SPACE.sub("", normalize("NFKC", text or "")))
+    if not text or text.isascii():
+        # Numbers and dates, most of what is compared: no width to fold.
+        return "".join((text or "").split())
+    return normalize("NFKC", _SPACE.sub("", normalize("NFKC", text)))
 
 
 def fold_kana(text: str | None) -> str:

@@ -54,6 +54,11 @@ def test_folding_twice_is_folding_once(fold: Callable[[str | None], str | None],
     assert fold(once or "") == once
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_a_text_without_width_folds_as_it_does_beside_one_that_has_it(text: str) -> None:
+    assert fold_name(text) + "A" == fold_name(f"{text}Ａ")
+
+
 @given(JAPANESE, JAPANESE)
 def test_resemblance_has_no_direction(one: str, other: str) -> None:
     assert resembles(one, other) == resembles(other, one)
