@@ -6,14 +6,17 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.broker.open import EMBEDDED_FILE, open_broker
-from pipeline.broker.port import BrokerAwayError, TopologyError
+from pipeline.broker.port import BrokerAwayError, NotAllowedError, TopologyError
 from pipeline.broker.tls import Certificates
 
 
 def depths(
     url: str, state_dir: Path, queues: Iterable[str], certificates: Certificates | None = None
-) -> dict[str, int]:
+) -> dict[str, int | None]:
     """Count the messages ready in each queue; a queue that is missing is left out.
+
+    None stands for those from the first on that this user may not ask for: each further refusal would be one more
+    error in the broker's log, so ask first for what is surely allowed.
 
     The embedded broker's file is only read, so that a running `onshi run` is not disturbed.
 
@@ -23,19 +26,22 @@ def depths(
     if url.startswith("embedded:"):
         return _embedded(state_dir / EMBEDDED_FILE, queues)
     broker = open_broker(url, state_dir, certificates)
-    found: dict[str, int] = {}
+    found: dict[str, int | None] = {}
+    asked = iter(queues)
     try:
-        for queue in queues:
+        for queue in asked:
             try:
                 found[queue] = broker.depth(queue)
             except TopologyError:
                 continue
+            except NotAllowedError:
+                found |= dict.fromkeys((queue, *asked))
     finally:
         broker.close()
     return found
 
 
-def _embedded(path: Path, queues: Iterable[str]) -> dict[str, int]:
+def _embedded(path: Path, queues: Iterable[str]) -> dict[str, int | None]:
     if not path.exists():
         raise BrokerAwayError("the embedded broker has never run here")
     try:

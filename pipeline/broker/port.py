@@ -34,6 +34,17 @@ class TopologyError(BrokerAwayError):
     """
 
 
+class NotAllowedError(PermanentError):
+    """This user may not ask for an exchange or a queue: whether it is there, and how full, is unknown.
+
+    RabbitMQ wants a right for such a question from 4.2.6 on, and gives `404` only to who has it. What needs no
+    question, to publish and to consume, is not touched. The text names the object, nothing of its messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__("refused", f"{name}: this user may not ask for it")
+
+
 @dataclass(frozen=True, slots=True)
 class OutMessage:
     """One message to publish: always persistent. `repr` shows no body."""
@@ -130,7 +141,10 @@ class Broker(Protocol):
         """
 
     def check(self, topology: Topology) -> None:
-        """Like `declare` but makes nothing: raises `TopologyError` when an exchange or queue is missing."""
+        """Like `declare` but makes nothing: raises `TopologyError` when an exchange or queue is missing.
+
+        What this user may not ask for is passed over: it is unknown, and whoever needs it meets it.
+        """
 
     def publisher(self) -> Publisher: ...
 
@@ -147,6 +161,7 @@ class Broker(Protocol):
 
         Raises:
             TopologyError: there is no such queue.
+            NotAllowedError: this user may not ask.
         """
 
     def close(self) -> None: ...

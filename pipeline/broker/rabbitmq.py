@@ -19,7 +19,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from pipeline.broker.addresses import each_url
 from pipeline.broker.definitions import exchange_arguments, queue_arguments, stream_arguments
-from pipeline.broker.port import BrokerAwayError, OutMessage, TopologyError, UnroutableError
+from pipeline.broker.port import BrokerAwayError, NotAllowedError, OutMessage, TopologyError, UnroutableError
 from pipeline.broker.rabbitmq_confirms import Batch, Window
 from pipeline.broker.rabbitmq_hosts import Hosts
 from pipeline.broker.rabbitmq_link import OPEN_SECONDS, Link, Ready
@@ -34,6 +34,8 @@ BLOCKED_SECONDS = 30
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30.0
 """How long one question about the topology may take. A first quorum queue on a slow disk takes seconds."""
+
+FORBIDDEN = 403
 
 LOG = logging.getLogger("onshi.broker")
 
@@ -78,6 +80,8 @@ class RabbitBroker:
         self._url = url
         self._certificates = certificates
         self._hosts = Hosts(_each(url, certificates), self._fresh)
+        self.may_not_ask = False
+        """Was a question of `check` refused? Then some of what was asked for is unknown."""
 
     def __repr__(self) -> str:
         return f"RabbitBroker({self._hosts})"
@@ -103,8 +107,17 @@ class RabbitBroker:
         self._with_channel(lambda desk: desk.declare(topology))
 
     def check(self, topology: Topology) -> None:
-        """Ask for every exchange and queue by name. AMQP has no question for arguments or bindings."""
-        self._with_channel(lambda desk: desk.check(topology))
+        """Ask for every exchange and queue by name. AMQP has no question for arguments or bindings.
+
+        Who was refused once asks no more: each refusal is an error in the broker's log, and a connection.
+        """
+        if self.may_not_ask:
+            return
+        try:
+            self._with_channel(lambda desk: desk.check(topology))
+        except NotAllowedError as refusal:
+            self.may_not_ask = True
+            LOG.info("topology not asked for", extra={"reason": str(refusal)})
 
     def publisher(self) -> "RabbitPublisher":
         return RabbitPublisher(self._hosts)
@@ -131,9 +144,12 @@ class RabbitBroker:
     def _declare_stream(self, stream: StreamSpec) -> None:
         try:
             self._with_channel(lambda desk: desk.declare_stream(stream))
-        except TopologyError:
+        except TopologyError as fault:
             # It stands with another retention, which only a policy could change; a vendor's events stay where they are.
-            self._with_channel(lambda desk: desk.check(Topology((), (QueueSpec(stream.name),))))
+            try:
+                self._with_channel(lambda desk: desk.check(Topology((), (QueueSpec(stream.name),))))
+            except NotAllowedError:
+                raise fault from None
             LOG.warning("a stream keeps its older settings", extra={"reason": stream.name})
 
     def close(self) -> None:
@@ -242,10 +258,10 @@ class _Desk:
         return int(self._find_queue(queue).method.message_count)
 
     def _find_exchange(self, name: str) -> None:
-        self._ask(name, lambda c, done: c.exchange_declare(name, passive=True, callback=done))
+        self._look(name, lambda c, done: c.exchange_declare(name, passive=True, callback=done))
 
     def _find_queue(self, name: str) -> Any:
-        return self._ask(name, lambda c, done: c.queue_declare(name, passive=True, callback=done))
+        return self._look(name, lambda c, done: c.queue_declare(name, passive=True, callback=done))
 
     def _declare_exchange(self, spec: ExchangeSpec) -> None:
         arguments = exchange_arguments(spec)
@@ -272,6 +288,18 @@ class _Desk:
         self._ask(
             binding.queue, lambda c, done: c.queue_bind(binding.queue, binding.exchange, binding.key, callback=done)
         )
+
+    def _look(self, name: str, question: Callable[[Channel, Callable[[Any], None]], object]) -> Any:
+        """Ask by a passive declaration, which makes nothing.
+
+        4.2.6 and 4.3.0 want the right to configure for it, later ones any right to the object, older ones none.
+        """
+        try:
+            return self._ask(name, question)
+        except TopologyError as fault:
+            if isinstance(fault.__cause__, ChannelClosedByBroker) and fault.__cause__.reply_code == FORBIDDEN:
+                raise NotAllowedError(name) from fault
+            raise
 
     def _ask(self, name: str, question: Callable[[Channel, Callable[[Any], None]], object]) -> Any:
         self._answered.clear()

@@ -11,6 +11,8 @@ from typing import Any
 
 from pipeline.ballast import is_spent
 from pipeline.broker.open import open_broker
+from pipeline.broker.port import Broker
+from pipeline.broker.rabbitmq import RabbitBroker
 from pipeline.cli import check_vendors
 from pipeline.cli.desk import Desk, as_text
 from pipeline.cli.fitness import unfit_files
@@ -18,6 +20,7 @@ from pipeline.clinic_settings import Chart, Clinic, Terminal
 from pipeline.errors import OnshiError, PermanentError
 from pipeline.expiry import UNREADABLE, ends_at, files_of
 from pipeline.keyring import Keyring
+from pipeline.provisioning.rendering import within_reach
 from pipeline.sealing import KeyClass
 from pipeline.settings import BALLAST_NAME, Settings
 from pipeline.storage import open_store
@@ -29,6 +32,10 @@ from producers.terminal import ballast_path, spool_holdings
 LEAST_FREE_BYTES = 256 << 20
 ENDING = timedelta(days=30)
 """So long before its end a certificate is named; a clinic's machine is watched by nobody else."""
+UNASKED = (
+    "broker.url: RabbitMQ does not say whether our queues are there (4.2.6 and 4.3.0 tell nobody who may not configure;"
+    " by any other version our user lacks its rights: `onshi provision audit`)"
+)
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock before this release was made is wrong."""
 
@@ -37,13 +44,14 @@ def check(settings: Settings, arguments: Namespace) -> int:
     desk = Desk(settings, arguments)
     vendors = check_vendors.vendors(settings, desk.now)
     unfit = unfit_files(settings)
+    unknown: list[str] = []
     faults = [
         # Where a group is provisioned, the folders are those of other machines.
         *(() if settings.group else _folders(settings)),
         *unfit,
         *_keys(settings),
         *_store(settings),
-        *_broker(settings),
+        *_broker(settings, unknown),
         *_certificates(settings),
         *_clock(),
         *_disk(settings),
@@ -53,9 +61,10 @@ def check(settings: Settings, arguments: Namespace) -> int:
     ]
     spools = [] if unfit else list(_spools(settings))
     desk.say(
-        {"faults": faults, "spools": spools, "vendors": vendors},
+        {"faults": faults, "unknown": unknown, "spools": spools, "vendors": vendors},
         [
             *(f"✗ {fault}" for fault in faults),
+            *(f"? {name}" for name in unknown),
             *(_spool_line(spool) for spool in spools),
             *(check_vendors.line(vendor) for vendor in vendors),
             "all is well" if not faults else f"{len(faults)} found",
@@ -142,7 +151,7 @@ def _store(settings: Settings) -> Iterator[str]:
         yield f"store.url: cannot be used ({error})"
 
 
-def _broker(settings: Settings) -> Iterator[str]:
+def _broker(settings: Settings, unknown: list[str]) -> Iterator[str]:
     if unfit_files(settings):
         return  # said already
     try:
@@ -153,15 +162,24 @@ def _broker(settings: Settings) -> Iterator[str]:
             yield f"broker.url: {error}"
         return
     try:
-        topology = build(settings.edges)
         if settings.broker.declare:
-            broker.declare(topology)
+            broker.declare(build(settings.edges))
         else:
-            broker.check(topology)
+            unknown.extend(_ask(broker, settings))
     except OnshiError as error:
         yield f"broker.url: {error}"
     finally:
         broker.close()
+
+
+def _ask(broker: Broker, settings: Settings) -> list[str]:
+    """Ask for what must be there; returns what the broker does not say, which alone is no fault."""
+    # First what we have rights to: from RabbitMQ 4.2.6 on the first question without one is refused and the last.
+    broker.check(within_reach(settings))
+    if isinstance(broker, RabbitBroker) and broker.may_not_ask:
+        return [UNASKED]
+    broker.check(build(settings.edges))
+    return []
 
 
 def _certificates(settings: Settings) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pipeline.cli.desk import Desk
 from pipeline.clinic_settings import Clinic
 from pipeline.errors import OnshiError
 from pipeline.invariants import Finding, canaries, inbox, queues
+from pipeline.provisioning.rendering import within_reach
 from pipeline.settings import Settings
 from pipeline.topology import build
 from producers.terminal import find_faults
@@ -68,11 +69,13 @@ def _terminals(desk: Desk, clinic: Clinic, before: datetime) -> Iterator[Finding
 
 def _broker(settings: Settings) -> Iterator[Finding]:
     topology = build(settings.edges)
+    first = within_reach(settings).queues
+    asked = (*first, *(spec for spec in topology.queues if spec not in first))
     try:
         depths = look.depths(
             settings.broker.url,
             settings.state,
-            [spec.name for spec in topology.queues],
+            [spec.name for spec in asked],
             settings.broker.certificates,
         )
     except OnshiError as error:

@@ -7,7 +7,14 @@ from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Action, Change, Held
 from pipeline.provisioning.management import Management, ManagementError
 from pipeline.provisioning.rendering import Body, Key, Kind, Rendering, is_ours
-from pipeline.provisioning.versions import Version, abilities_of, demand_flags, disabled_flags, parse_version
+from pipeline.provisioning.versions import (
+    Version,
+    abilities_of,
+    demand_flags,
+    disabled_flags,
+    parse_version,
+    password_hash,
+)
 
 _STREAM: Final = "stream"
 _PLURALS: Final = {
@@ -43,7 +50,7 @@ def read(management: Management, group: GroupSettings) -> Rendering:
     _read_elsewhere(management, found, (vhost, *group.other_vhosts))
     for user in management.get("users"):
         tags = user["tags"] if isinstance(user["tags"], str) else ",".join(user["tags"])
-        found.put(Kind.USER, (user["name"],), {"tags": tags, "password_hash": user["password_hash"]})
+        found.put(Kind.USER, (user["name"],), {"tags": tags, "password_hash": password_hash(user)})
     for limits in management.get("user-limits") or ():
         for name, value in limits["value"].items():
             found.put(Kind.USER_LIMIT, (limits["user"], name), {"value": value})

@@ -24,6 +24,7 @@ from pipeline.topology import (
     Exchange,
     Reader,
     StreamSpec,
+    Topology,
     build,
     orders_queue,
     parked_queue,
@@ -173,6 +174,24 @@ def _edge_rights(edge: Edge, group: GroupSettings) -> Rights:
         read=_names(orders_queue(edge)),
         write_keys={Exchange.INTAKE: _names(*keys)},
         connections=group.edge_connections,
+    )
+
+
+def within_reach(settings: Settings) -> Topology:
+    """Pick what this machine's broker user has any right to: the centre's where a group is configured, else its edges'.
+
+    Of all else a broker from 4.2.6 on does not even say whether it is there.
+    """
+    users = (
+        [_centre_rights(settings.vendors)]
+        if settings.group
+        else [_edge_rights(edge, GroupSettings()) for edge in settings.edges]
+    )
+    rights = re.compile("|".join([NOTHING, *(pattern for user in users for pattern in (user.write, user.read))]))
+    whole = build(settings.edges)
+    return Topology(
+        tuple(spec for spec in whole.exchanges if rights.match(spec.name)),
+        tuple(spec for spec in whole.queues if rights.match(spec.name)),
     )
 
 

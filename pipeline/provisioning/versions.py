@@ -48,6 +48,16 @@ def abilities_of(version: Version) -> Abilities:
     return Abilities(stream_policies="streams" if version >= FIRST_WITH_TYPED_POLICIES else "queues")
 
 
+def password_hash(row: dict[str, Any]) -> str | None:
+    """Say what stands for a user's password, as the management shows it: "" for none, None where it does not say what.
+
+    From 4.4 on it shows no hash any more, only whether there is one.
+    """
+    if "password_hash" in row:
+        return str(row["password_hash"])
+    return "" if row.get("has_password") is False else None
+
+
 def disabled_flags(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Name the stable feature flags that are not enabled: an upgrade to the next series is refused until they are."""
     return sorted(row["name"] for row in rows if row["state"] == "disabled" and row.get("stability") != "experimental")

@@ -13,7 +13,8 @@ from joserfc.jwk import ECKey
 
 from pipeline import authority
 from pipeline.authority import Authority, Purpose
-from pipeline.broker.port import BrokerAwayError, OutMessage
+from pipeline.broker import rabbitmq_hosts
+from pipeline.broker.port import BrokerAwayError, Delivery, OutMessage, Subscription
 from pipeline.broker.rabbitmq import RabbitBroker
 from pipeline.broker.tls import Certificates
 from pipeline.cli.main import main
@@ -24,6 +25,7 @@ from tests.end_to_end.test_vendor_clients import NOW, Client, node_client, notic
 from tests.support.authority_node import ADMIN, AuthorityNode, admin_conf, free_ports
 from tests.support.eventually import eventually
 from tests.support.group_broker import clinic_text
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("management")]
 PASSWORD = "only for this broker"
@@ -227,6 +229,42 @@ def test_a_renewed_certificate_counts_for_the_next_connection_of_a_role_that_run
     publisher.publish_confirmed([message])
     publisher.close()
     broker.subscribe("parsing", 1).close()
+
+
+def took(reader: Subscription) -> list[Delivery]:
+    deliveries = reader.receive(10, timedelta(seconds=1))
+    reader.ack(deliveries)
+    return deliveries
+
+
+def test_nodes_of_several_that_are_away_or_not_ours_are_passed_over_with_tls_and_a_certificate_too(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In the order written; else chance alone would say whether anybody was passed over.
+    monkeypatch.setattr(rabbitmq_hosts._DICE, "shuffle", lambda _numbers: None)
+    ca, port = place.root / "ca", place.ports[0]
+    pair = Certificates(ca / "ca.crt", *(ca / "centre" / f"service.centre.{end}" for end in ("crt", "key")))
+    dead, nameless, real = f"localhost:{free_port()}", f"127.0.0.1:{port}", f"localhost:{port}"
+    message = OutMessage("onshi.events", "file.c001.t1.reparse.v1", "m", b"x")
+
+    def publish(*nodes: str) -> None:
+        publisher = RabbitBroker(f"amqps://{','.join(nodes)}/onshi", pair).publisher()
+        try:
+            publisher.publish_confirmed([message])
+        finally:
+            publisher.close()
+
+    publish(dead, real)
+    publish(dead, nameless, real)
+    # Its certificate names another host: each node is held against its own name, not the first one's.
+    with pytest.raises(BrokerAwayError):
+        publish(dead, nameless)
+
+    broker = RabbitBroker(f"amqps://{dead},{real}/onshi", pair)
+    eventually(lambda: broker.depth("parsing") == 2, what="both messages in the queue")
+    reader, read = broker.subscribe("parsing", 10), list[str]()
+    eventually(lambda: read.extend(each.message_id for each in took(reader)) or len(read) == 2, what="both read")
+    reader.close()
 
 
 COUNT = 20

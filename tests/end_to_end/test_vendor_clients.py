@@ -20,6 +20,8 @@ from pipeline.topology import Reader, build
 from pipeline.vendor_events import Notice, RecordReconciledNotice
 from tests.support.eventually import eventually
 from tests.support.node import NodeMissingError, installed
+from tests.support.rabbit import RabbitNode
+from tests.support.rights_proxy import RightsProxy
 
 pytestmark = pytest.mark.rabbitmq
 CLIENTS = Path(__file__).parents[2] / "docs" / "vendors" / "clients"
@@ -108,7 +110,16 @@ class Client:
 
 
 @pytest.fixture
-def started(tmp_path: Path, rabbit_url: str) -> Iterator[Callable[[list[str]], Client]]:
+def proxy(rabbit_node: RabbitNode) -> Iterator[RightsProxy]:
+    """Between the client and a broker that tells nobody whether a queue is there."""
+    with RightsProxy(rabbit_node.port) as made:
+        yield made
+
+
+@pytest.fixture
+def started(
+    tmp_path: Path, rabbit_node: RabbitNode, rabbit_url: str, proxy: RightsProxy
+) -> Iterator[Callable[[list[str]], Client]]:
     clients: list[Client] = []
 
     def start(command: list[str]) -> Client:
@@ -116,7 +127,8 @@ def started(tmp_path: Path, rabbit_url: str) -> Iterator[Callable[[list[str]], C
         (tmp_path / "public.jwk").write_text(json.dumps(key.as_dict(private=False)))
         (tmp_path / "private.jwk").write_text(json.dumps(key.as_dict(private=True)))
         RabbitBroker(rabbit_url).declare(build((), [Reader("acme", timedelta(days=7))]))
-        clients.append(Client(command, rabbit_url, tmp_path, tmp_path / "private.jwk"))
+        url = rabbit_url.replace(f":{rabbit_node.port}/", f":{proxy.port}/")
+        clients.append(Client(command, url, tmp_path, tmp_path / "private.jwk"))
         clients[0].start()
         return clients[0]
 
@@ -131,6 +143,7 @@ def test_a_client_sees_every_event_once_and_goes_on_after_a_kill(
     started: Callable[[list[str]], Client],
     tmp_path: Path,
     rabbit_url: str,
+    proxy: RightsProxy,
 ) -> None:
     client = started(command())
     publisher = RabbitBroker(rabbit_url).publisher()
@@ -153,3 +166,4 @@ def test_a_client_sees_every_event_once_and_goes_on_after_a_kill(
     assert [entry["event"]["event_id"] for entry in entries] == [each.id for each in wanted]
     assert [entry["offset"] for entry in entries] == [*range(HALF), *range(HALF + 1, 2 * HALF + 1)]
     assert client.log().count("record of 1 fields") == 2 * HALF
+    assert proxy.asked == [], "no client needs what RabbitMQ 4.2.6 and 4.3.0 refuse"

@@ -18,7 +18,7 @@ EXPECTED = {
     "line gone": "everybody waits; files go into the spool",
     "slow line": "later, and whole",
     "line half open": "the heartbeat notices; a new line carries on",
-    "line half open, the configured heartbeat": "the heartbeat notices, without a word in the URL; a new line carries on",
+    "line half open, the configured heartbeat": "the default heartbeat notices; a new line carries on",
     "line into a black hole": "the heartbeat notices; nobody hangs; files go into the spool",
     "store locked": "everything waits, nothing fails",
     "store locked for long": "after 30 s the consumers pause and probe; no attempt is burnt, nothing is parked",

@@ -15,7 +15,7 @@ RESET = struct.pack("ii", 1, 0)
 LOOK_SECONDS = 0.05
 
 
-class _Line:
+class Line:
     """One connection: two sockets and a thread."""
 
     def __init__(self, proxy: "Proxy", client: socket.socket) -> None:
@@ -49,10 +49,15 @@ class _Line:
             if not block:
                 return False
             time.sleep(self._proxy.delay_seconds)
-            target.sendall(block)
+            self.deliver(block, source, target)
         except OSError:
             return False
         return True
+
+    def deliver(self, block: bytes, source: socket.socket, target: socket.socket) -> None:
+        """Pass on what came from `source`; a proxy that changes what is said has lines of another class."""
+        del source
+        target.sendall(block)
 
     def end(self, *, reset: bool = False) -> None:
         self._ended.set()
@@ -68,13 +73,15 @@ class _Line:
 class Proxy:
     """Listens on `port` and carries every connection to `target`. `restore` ends every fault."""
 
+    line: type[Line] = Line
+
     def __init__(self, port: int) -> None:
         self.target = ("127.0.0.1", port)
         self.port = free_port()
         self.delay_seconds = 0.0
         self._refuses = False
         self._is_black_hole = False
-        self._lines: list[_Line] = []
+        self._lines: list[Line] = []
         self._turn = threading.Lock()
         self._closed = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -132,7 +139,7 @@ class Proxy:
                 client.close()
                 continue
             try:
-                line = _Line(self, client)
+                line = self.line(self, client)
             except OSError:
                 client.close()
                 continue

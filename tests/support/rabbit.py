@@ -139,6 +139,8 @@ class RabbitNode:
         """Stop the process without ending it: connections stay open and nothing answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # On a busy machine one of its threads may confirm a message yet; the kernel says when all of them stand.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         assert self._process is not None

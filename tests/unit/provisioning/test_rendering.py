@@ -14,10 +14,11 @@ from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Action, Change, Held, compare
 from pipeline.provisioning.live import Writer
 from pipeline.provisioning.management import Management, _mistrust
-from pipeline.provisioning.rendering import Kind, Rendering, render
+from pipeline.provisioning.rendering import Kind, Rendering, render, within_reach
 from pipeline.provisioning.versions import parse_version
 from pipeline.setting_text import text_of
 from pipeline.settings import Settings, SettingsError, load
+from pipeline.topology import CENTRE_ROLES
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 MAIN = '[broker]\nurl = "amqps://broker/onshi"\n[group]\nadmin = "admin"\n'
@@ -163,6 +164,21 @@ def test_nobody_but_the_provisioning_user_may_configure_and_nobody_has_a_passwor
             assert body["configure"] == "^$"
         if kind is Kind.USER:
             assert body == {"tags": "", "password_hash": ""}
+
+
+def reach(settings: Settings) -> set[str]:
+    """List what `onshi check` asks for first, which a broker must tell this machine's user of."""
+    picked = within_reach(settings)
+    return {spec.name for spec in (*picked.exchanges, *picked.queues)}
+
+
+def test_what_a_machine_asks_for_first_is_what_its_user_has_a_right_to(group: Settings) -> None:
+    queues = {name for role in CENTRE_ROLES for name in (role.value, f"{role}.parked")}
+    exchanges = {f"onshi.{name}" for name in ("events", "public", "retry", "return", "dead")}
+    assert reach(group) == {*queues, *exchanges, "unrouted"}
+    machine = group.model_copy(update={"group": None, "clinics": group.clinics[:1]})
+    assert reach(machine) == {"onshi.intake", "edge.c001.t1"}
+    assert reach(machine.model_copy(update={"clinics": ()})) == set()
 
 
 def test_every_user_has_a_row_for_every_topic_exchange(group: Settings) -> None:

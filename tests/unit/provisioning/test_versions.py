@@ -15,7 +15,14 @@ from pipeline.broker.definitions import NO_LIMIT
 from pipeline.errors import PermanentError
 from pipeline.provisioning.rendering import Kind, render
 from pipeline.provisioning.server import MESSAGE_BYTES, server_conf
-from pipeline.provisioning.versions import NEEDED_FLAGS, abilities_of, demand_flags, disabled_flags, parse_version
+from pipeline.provisioning.versions import (
+    NEEDED_FLAGS,
+    abilities_of,
+    demand_flags,
+    disabled_flags,
+    parse_version,
+    password_hash,
+)
 from pipeline.settings import load
 from pipeline.topology import DELIVERY_LIMIT
 
@@ -133,6 +140,20 @@ def test_flags_that_graduated_or_are_experiments_are_nobody_s_business() -> None
     demand_flags(rows)
     assert disabled_flags(rows) == []
     assert disabled_flags([*rows, flag("message_containers", "disabled")]) == ["message_containers"]
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        pytest.param({"password_hash": "", "hashing_algorithm": "sha256"}, "", id="before 4.4, none"),
+        pytest.param({"password_hash": "kI3GCq=="}, "kI3GCq==", id="before 4.4, one"),
+        pytest.param({"has_password": False}, "", id="4.4, none"),
+        pytest.param({"has_password": True}, None, id="4.4, one"),
+        pytest.param({}, None, id="nothing said, so that it is set anew rather than believed"),
+    ],
+)
+def test_a_user_s_password_is_seen_by_whatever_a_version_shows_of_it(row: dict[str, Any], found: str | None) -> None:
+    assert password_hash(row) == found
 
 
 def written() -> str:
