@@ -62,6 +62,7 @@ generated: $(VENV)/run.ready ## write again what is made from the models
 	@$(BIN)/python -m pipeline.broker.definitions > infra/rabbitmq/definitions.json
 	@$(BIN)/python -m pipeline.observing.dashboards infra/grafana/dashboards
 	@$(BIN)/python -m pipeline.observing.reference > docs/metrics.md
+	@$(BIN)/python -m pipeline.setting_reference > docs/settings.md
 	@$(BIN)/onshi asyncapi > docs/vendors/asyncapi.json
 	@$(BIN)/onshi asyncapi --schemas docs/vendors/schemas
 	@$(BIN)/onshi asyncapi --html > docs/vendors/index.html

@@ -15,7 +15,7 @@ from benchmarks.figures import Figures, read, write
 from benchmarks.load import BUSIEST_HOUR, FILES_A_DAY, FULL, centre_ms, clinics_a_core
 from benchmarks.rest import Rest
 from benchmarks.setups import EDGES
-from tests.support.sweep.report import between
+from tests.support.published import between
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "sizing.md"

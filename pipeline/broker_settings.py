@@ -11,7 +11,10 @@ from pipeline.setting_values import Table
 
 
 class BrokerSettings(Table):
+    """How the broker is reached."""
+
     url: str = Field(default="embedded:", pattern=r"^(embedded:|amqps?://\S+)", repr=False)
+    """`embedded:` for one clinic on one machine; `amqps://…`, with several nodes one after the other, for a group."""
     declare: bool = True
     """Make the topology at start; false where provisioning is the only declarer."""
     ca_file: Path | None = None
@@ -19,6 +22,7 @@ class BrokerSettings(Table):
     cert_file: Path | None = None
     """This machine's certificate; with it the broker knows us by its name (EXTERNAL), not by a password."""
     key_file: Path | None = None
+    """Belongs to `cert_file`."""
 
     @property
     def certificates(self) -> Certificates | None:

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from pipeline.clinical.history import (
     CheckupAnswer,
@@ -111,25 +111,6 @@ def history_of(  # noqa: PLR0917 - where, whose, which, and how to open it
             case _:
                 unreadable.append(row.file_id)
     return ClinicalHistory(medication_history(medication, since), checkup_history(checkups, since), tuple(unreadable))
-
-
-def months_stored(connection: Connection, clinic: str, person_hash: str) -> frozenset[str]:
-    """Name the months (YYYYMM) whose medication was asked for this insured person and is here as data."""
-    query = _of_person(clinic, person_hash, Clinical.MEDICATION).where(clinical_answers.c.form == Form.DATA.value)
-    months = connection.scalars(query.with_only_columns(clinical_answers.c.month))
-    return frozenset(month for month in months if month is not None)
-
-
-def checkup_stored_at(connection: Connection, clinic: str, person_hash: str) -> datetime | None:
-    """Say when the newest checkup answer of this insured person was made, aware UTC; none: there is none."""
-    query = _of_person(clinic, person_hash, Clinical.CHECKUP)
-    found: datetime | None = connection.scalar(query.with_only_columns(func.max(clinical_answers.c.processed_at)))
-    return found
-
-
-def _of_person(clinic: str, person_hash: str, kind: Clinical) -> Any:
-    own = (clinical_answers.c.clinic == clinic) & (clinical_answers.c.person_hash == person_hash)
-    return select(clinical_answers).where(own, clinical_answers.c.kind == kind.value)
 
 
 def _of_patient(clinic: str, patient_hash: str, kinds: Collection[Clinical]) -> Any:

@@ -12,6 +12,8 @@ from typing import Protocol
 
 DRIFT_LIMIT = timedelta(seconds=60)
 """How far wall and monotonic time may part, and how far a file or an edge may be off, before nothing is asked."""
+COOLDOWN = timedelta(minutes=5)
+"""How long a clock that jumped is not believed."""
 
 
 class Clock(Protocol):
@@ -39,14 +41,13 @@ class _Reading:
 
 
 class ClockWatch:
-    """Compares wall and monotonic time from reading to reading. After a jump it stays unreliable for `cooldown`.
+    """Compares wall and monotonic time from reading to reading. After a jump it stays unreliable for `COOLDOWN`.
 
     A machine that slept looks like a jump; the cool-down lets time synchronisation settle before trust returns.
     """
 
-    def __init__(self, clock: Clock, cooldown: timedelta = timedelta(minutes=5)) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._cooldown = cooldown.total_seconds()
         self._last = self._read()
         self._jumped_at: float | None = None
 
@@ -57,7 +58,7 @@ class ClockWatch:
         self._last = reading
         if abs(drift) > DRIFT_LIMIT.total_seconds():
             self._jumped_at = reading.monotonic
-        return self._jumped_at is None or reading.monotonic - self._jumped_at >= self._cooldown
+        return self._jumped_at is None or reading.monotonic - self._jumped_at >= COOLDOWN.total_seconds()
 
     def _read(self) -> _Reading:
         return _Reading(self._clock.now(), self._clock.monotonic())

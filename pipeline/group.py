@@ -20,16 +20,20 @@ UserName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,80}$")]
 
 
 class GroupSettings(Table):
-    """The table `[group]`: needed by who provisions, and by nobody else."""
+    """How a group's broker is provisioned: needed by who provisions, and by nobody else."""
 
     vhost: Name = "onshi"
+    """The virtual host that is ours alone."""
     management_url: str = Field(default="https://localhost:15671", pattern=_URL.pattern)
+    """RabbitMQ's management, asked by `onshi provision` alone."""
     admin: UserName = "onshi-provision"
     """The management user who provisions; made by the broker's own configuration, never touched from here."""
     admin_password_file: Path | None = None
+    """Holds that user's password."""
     ca_file: Path | None = None
     """Whom to believe when `management_url` is https; none means the system's authorities."""
     admin_cert_file: Path | None = None
+    """The certificate of that user."""
     admin_key_file: Path | None = None
     """Shown to a management that lets nobody in without a certificate; the password is asked for all the same."""
     ca_dir: Path = Path("ca")
@@ -41,12 +45,15 @@ class GroupSettings(Table):
     other_vhosts: tuple[str, ...] = ("/",)
     """Virtual hosts that are not ours and known; an audit shows any other. `/` is RabbitMQ's own."""
     edge_connections: int = Field(default=8, ge=1)
+    """The most connections one edge may have open."""
     vendor_connections: int = Field(default=4, ge=1)
+    """The most connections one vendor may have open."""
     channels: int = Field(default=16, ge=1)
     """The most channels one user of an edge or vendor may have open."""
     max_connections: int = Field(default=5000, ge=1)
-    """Of the whole vhost."""
+    """The most connections the whole vhost may have."""
     max_queues: int = Field(default=5000, ge=1)
+    """The most queues it may have."""
 
     @model_validator(mode="after")
     def _has_no_open_password(self) -> Self:

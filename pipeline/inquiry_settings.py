@@ -47,18 +47,21 @@ class CodeDays(Table):
 
 
 class ReferenceSettings(Table):
-    """`[clinics.references]`: reference numbers (照会番号) that are registered without being asked for."""
+    """Reference numbers (照会番号) that are registered without being asked for."""
 
     enabled: bool = False
+    """Whether the centre registers, verifies and mends them by itself."""
     at: TimeOfDay | None = None
     """When the registrations of a day go out together; none: each at once."""
 
 
 class BookingSettings(Table):
-    """`[clinics.bookings]`: which list of booked patients is asked for the evening before."""
+    """Which list of booked patients is asked for the evening before."""
 
     path: Path
+    """The list of booked patients (bookings.csv)."""
     at: TimeOfDay = time(18)
+    """When they are asked for, in Japan."""
 
 
 def code_on(codes: Sequence[str], days: Sequence[CodeDays], day: date, known: str | None = None) -> str:

@@ -61,12 +61,12 @@ def frames(error: BaseException) -> str:
     return ">".join(names[-6:])
 
 
-def set_up(level: int = logging.INFO) -> None:
+def set_up() -> None:
     """Send everything to standard error as JSON lines; libraries that print bodies at DEBUG are kept above it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(logging.INFO)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)

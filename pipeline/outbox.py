@@ -29,6 +29,8 @@ KEPT = timedelta(days=14)
 LEFT_AFTER = timedelta(seconds=5)
 """How long a row may wait for its own runner before any runner sends it. A clock that was set back must not add to
 it, here and in `to_repeat`: what is due too far in the future is due now."""
+CLAIMED_AT_ONCE, REPEATED_AT_ONCE, PURGED_AT_ONCE = 500, 200, 2000
+"""How many rows one transaction takes at most."""
 
 _IS_HEARD = exists().where(receipts.c.file_id == files.c.file_id, receipts.c.consumer == Role.CONSENT.value)
 _IS_PARKED = exists().where(
@@ -98,7 +100,7 @@ def of_causes(
     return [_wire(row) for row in connection.execute(select(outbox).where(wanted).order_by(outbox.c.number))]
 
 
-def claim_unsent(connection: Connection, now: datetime, most: int = 500) -> list[WireEvent]:
+def claim_unsent(connection: Connection, now: datetime) -> list[WireEvent]:
     """Claim rows that nobody has sent, oldest first; who claims them and dies leaves them to be claimed again."""
     query = (
         select(outbox.c.event_id, func.length(outbox.c.body))
@@ -106,7 +108,7 @@ def claim_unsent(connection: Connection, now: datetime, most: int = 500) -> list
             outbox.c.sent_at.is_(None), or_(outbox.c.left_at < now - LEFT_AFTER, outbox.c.left_at > now + DRIFT_LIMIT)
         )
         .order_by(outbox.c.number)
-        .limit(most)
+        .limit(CLAIMED_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
     claimed = list(budget.fitting((row[0], row[1]) for row in connection.execute(query).all()))
@@ -122,14 +124,12 @@ def _read(connection: Connection, event_ids: Collection[str]) -> list[WireEvent]
     return [_wire(row) for row in connection.execute(query)]
 
 
-def to_repeat(
-    connection: Connection, role: Role, now: datetime, repeat_after: timedelta, most: int = 200
-) -> list[WireEvent]:
+def to_repeat(connection: Connection, role: Role, now: datetime, repeat_after: timedelta) -> list[WireEvent]:
     """Claim this role's rows whose file is still open and whose repetition is due, and set the next one."""
     is_due = or_(outbox.c.again_at <= now, outbox.c.again_at > now + (LATER + 1) * repeat_after)
     due = (outbox.c.consumer == role.value) & is_due & outbox.c.sent_at.is_not(None)
-    query = select(outbox.c.event_id, outbox.c.correlation, func.length(outbox.c.body)).where(due).limit(most)
-    found = connection.execute(query.with_for_update(skip_locked=True)).all()
+    query = select(outbox.c.event_id, outbox.c.correlation, func.length(outbox.c.body)).where(due)
+    found = connection.execute(query.limit(REPEATED_AT_ONCE).with_for_update(skip_locked=True)).all()
     rows = list(budget.fitting((row, row[2]) for row in found))
     if not rows:
         return []
@@ -163,14 +163,14 @@ def _wire(row: Row[tuple[object, ...]]) -> WireEvent:
     )
 
 
-def purge(connection: Connection, role: Role, now: datetime, most: int = 2000) -> int:
+def purge(connection: Connection, role: Role, now: datetime) -> int:
     """Delete this role's rows that were sent long ago and speak of nothing open; returns how many.
 
     A cause may come again within `KEPT`, and then what it led to is sent again, so rows are kept that long.
     """
     is_open = exists().where(files.c.file_id == outbox.c.correlation, files.c.settled_at.is_(None))
     old = (outbox.c.consumer == role.value) & (outbox.c.sent_at < now - KEPT) & ~is_open
-    ids = list(connection.scalars(select(outbox.c.event_id).where(old).limit(most)))
+    ids = list(connection.scalars(select(outbox.c.event_id).where(old).limit(PURGED_AT_ONCE)))
     for start in range(0, len(ids), 500):
         connection.execute(delete(outbox).where(outbox.c.event_id.in_(ids[start : start + 500])))
     return len(ids)

@@ -20,6 +20,7 @@ from pipeline.topology import Exchange, Role
 REASON_HEADER = "x-reason"
 KILLED = "delivery_limit"
 """Why the broker itself parked it: it kept coming back, mostly because the process died with it or beside it."""
+REPLAYED_AT_ONCE = 100
 
 
 def keep(connection: Connection, role: Role, deliveries: Sequence[Delivery], now: datetime) -> None:
@@ -68,11 +69,12 @@ def _about(delivery: Delivery) -> tuple[str, str | None, str | None, str]:
     return name, envelope.event.clinic, envelope.correlation, envelope.event.type_name()
 
 
-def replays(connection: Connection, role: Role, most: int = 100) -> dict[str, OutMessage]:
+def replays(connection: Connection, role: Role) -> dict[str, OutMessage]:
     """Find what somebody wants replayed, by parked id; the messages go to this consumer's own queue only."""
     wanted = (parked.c.consumer == role.value) & (parked.c.state == "replaying")
     query = select(parked.c.parked_id, func.length(parked.c.body)).where(wanted).order_by(parked.c.parked_at)
-    fitting = list(budget.fitting((name, size) for name, size in connection.execute(query.limit(most)).all()))
+    found = connection.execute(query.limit(REPLAYED_AT_ONCE)).all()
+    fitting = list(budget.fitting((name, size) for name, size in found))
     rows = connection.execute(select(parked).where(parked.c.parked_id.in_(fitting)).order_by(parked.c.parked_at))
     return {row.parked_id: _replay(role, row) for row in rows}
 

@@ -47,11 +47,14 @@ class SettingsError(Exception):
 
 
 class StoreSettings(Table):
+    """Where the centre keeps what it knows. An edge has none."""
+
     url: str = Field(
         default="sqlite:///state/onshi.db",
         pattern=r"^(sqlite:///|postgresql(\+psycopg)?://)\S+",
         repr=False,
     )
+    """SQLite for one machine, `postgresql+psycopg://…` for a group."""
 
     @field_validator("url")
     @classmethod
@@ -67,11 +70,17 @@ class StoreSettings(Table):
 
 
 class KeysSettings(Table):
+    """Where the keys lie."""
+
     dir: Path = Path("state/keys")
+    """The folder of the key ring: the centre's opens everything, an edge's seals."""
 
 
 class HttpSettings(Table):
+    """Where a process says how it is."""
+
     host: str = "127.0.0.1"
+    """The address that /metrics, /livez and /readyz are served on."""
     port: int = Field(default=9810, ge=0, le=65535)
     """Where /metrics, /livez and /readyz are served. A port in use moves on to a free one; 0 takes any free one."""
 
@@ -80,14 +89,19 @@ class EdgeSettings(Table):
     """How the clinic's side behaves. Seconds unless named otherwise."""
 
     state: Path = Path("state/edge")
+    """The folder of the ledgers, spools and quarantines of this machine's terminals and chart."""
     scan_seconds: float = Field(default=1.0, gt=0)
+    """How often the terminal's folders are looked through, whatever their changes tell."""
     settle_seconds: float = Field(default=1.0, ge=0)
     """How long a file must stay the same between two readings; set 5 for a share that is polled."""
     unfinished_seconds: float = Field(default=30.0, gt=0)
     """An incomplete file unchanged this long is taken as it is, and rejected with its reason."""
     size_limit_bytes: int = Field(default=8 << 20, gt=0)
+    """A larger file is not read: it is held where it lies, and reported."""
     spool_days: float = Field(default=7.0, ge=0)
+    """How long a terminal keeps its sealed copy of a file that the centre has, for `onshi resend`."""
     report_seconds: float = Field(default=60.0, gt=0)
+    """How often an edge says how it is."""
     ballast_bytes: int = Field(default=16 << 20, ge=0)
     """Room kept in the state folder of each terminal, for finishing what is in hand when the disk is full."""
     poll: bool = False
@@ -98,11 +112,13 @@ class CentreSettings(Table):
     """How the centre behaves."""
 
     lease_seconds: float = Field(default=120.0, gt=0)
+    """How long an order to an edge counts; unanswered, it is given again after that."""
     expiring_minutes: float = Field(default=60.0, gt=0)
     """How long before its limit a consent is announced as expiring."""
     minimum_age_seconds: float = Field(default=0.0, ge=0)
     """The least age of a copy before it may be erased (precondition C8)."""
     request_timeout_seconds: float = Field(default=180.0, gt=0)
+    """How long a request (照会) may lie unanswered before its terminal takes it back."""
     download_first_seconds: float = Field(default=10.0, gt=0)
     """After how long the result of a bulk request is first asked for; each further time after twice as long."""
     download_most_seconds: float = Field(default=300.0, gt=0)
@@ -110,7 +126,9 @@ class CentreSettings(Table):
     download_hours: float = Field(default=24.0, gt=0)
     """How long the service may say of a bulk request that it is still at work (処理中)."""
     republish_seconds: float = Field(default=900.0, gt=0)
+    """After how long what somebody may still wait for is said again, and then four times as long."""
     batch: int = Field(default=100, ge=1, le=1000)
+    """How many events one transaction takes at most."""
     ballast_bytes: int = Field(default=16 << 20, ge=0)
     """The same beside an embedded broker or an SQLite store."""
 
@@ -129,11 +147,18 @@ class RetentionSettings(Table):
 
 
 class Staff(Table):
+    """Whoever may look and decide here."""
+
     id: Name
+    """The name under which deeds and looks are logged."""
     os_user: str = Field(min_length=1)
+    """The account on this machine by which the person is known."""
     role: Literal["reception", "clinician", "manager", "maintenance"]
+    """A manager may also replace, end and bring back keys, and say who is affected by an incident."""
     view_medication: bool = False
+    """May see what patients were prescribed (薬剤情報), and ask for it."""
     view_checkup: bool = False
+    """May see checkup results (特定健診情報), and ask for them."""
 
 
 class Settings(Table):

@@ -27,12 +27,18 @@ class Vendor(Table):
     """A vendor and its grants. What is not granted here reaches nobody."""
 
     id: Name
+    """Part of its stream's and its user's name: never changed."""
     clinics: tuple[Name, ...] | Literal["*"]
+    """The clinics it hears of; `"*"`: all."""
     events: Events = PUBLIC_EVENTS
+    """What it hears of."""
     kinds: Kinds = PUBLIC_KINDS
     """Of the messages that events about files come from."""
     records: Kinds = ()
     """Kinds whose record is granted, encrypted to the public key."""
     public_key_file: Path | None = None
+    """Its key, to which granted records are encrypted."""
     retention: Duration = timedelta(days=7)
+    """How long its stream is kept."""
     disabled: bool = False
+    """True: nobody may read its stream any more; `onshi vendors revoke` says so."""

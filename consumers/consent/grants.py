@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, Self
 
 from pipeline.clock import DRIFT_LIMIT
 from pipeline.events import derive_id
@@ -62,6 +62,20 @@ class Grant:
     flag: str
     validity: str | None = None
     """資格有効性 of the answer it came with."""
+
+    @classmethod
+    def of_row(cls, row: Any) -> Self:
+        """Read a row of the ledger, which does not keep the flag."""
+        return cls(
+            category=ConsentCategory(row.category),
+            source=Source(row.source),
+            granted=row.granted,
+            consented_at=row.consented_at,
+            until=row.until,
+            may_request=row.may_request,
+            flag="",
+            validity=row.validity,
+        )
 
     @property
     def counts(self) -> bool:

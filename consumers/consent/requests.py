@@ -12,14 +12,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 
-from consumers.consent.grants import Grant, Source, may_ask
+from consumers.consent.grants import Grant, may_ask
 from consumers.consent.request_state import TABLE, Happening, RequestState
 from pipeline import edge_reports
 from pipeline.clock import DRIFT_LIMIT
 from pipeline.contents import request_context
 from pipeline.custody import FileOutcome
 from pipeline.keyring import Keyring
-from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.outcome import Outcome
 from pipeline.request_row import RequestMessage
 from pipeline.sealing import KeyClass, Sealer
@@ -291,19 +290,7 @@ def _grants_of(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) 
     query = select(grants, standings.c.grant_id.label("standing"), standings.c.granted.label("still"))
     query = query.outerjoin(standings, same).where(grants.c.grant_id.in_(ids))
     # A newer grant of the same person keeps a request alive; only a refusal ends it. Its own window still counts.
-    return {row.grant_id: Held(_grant(row), bool(row.still)) for row in connection.execute(query)}
-
-
-def _grant(row: Row[tuple[object, ...]]) -> Grant:
-    return Grant(
-        category=ConsentCategory(row.category),
-        source=Source(row.source),
-        granted=row.granted,
-        consented_at=row.consented_at,
-        until=row.until,
-        may_request=row.may_request,
-        flag="",
-    )
+    return {row.grant_id: Held(Grant.of_row(row), bool(row.still)) for row in connection.execute(query)}
 
 
 def _terminal(

@@ -89,13 +89,13 @@ class Parsing(Consumer[Prepared | Reread, Facts]):
         identity = self._keyring.identity(event.clinic)
         original = SealedFile.from_bytes(self._opener.open(event.clinic, file_context(event.file_id), event.sealed))
         if isinstance(event, FileReparse):
-            again = read(original, frozenset(clinic.institution_codes), clinic.code_days)
+            again = read(original, clinic)
             base = again.correlation
             hashed = identity.mac("correlation", base.encode()) if base else None
             return Reread(event, again, self._seal_record(self._public_key(event, again), event, again), hashed)
         if identity.mac("content", original.content) != event.mac:
             raise PermanentError("content_changed")
-        reading = read(original, frozenset(clinic.institution_codes), clinic.code_days)
+        reading = read(original, clinic)
         public = self._public_key(event, reading)
         # A name may hold a chart number: it is sealed like the content, so that it ends when the content does.
         name = self._sealer.seal(public, event.clinic, name_context(event.copy_id), original.name.encode())

@@ -4,23 +4,21 @@ A file that cannot be read, or that belongs to another institution, is rejected:
 leaves the terminal. Kinds that no chart waits for are `not_due` (design section 12).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import PurePath
 
+from pipeline.clinic_settings import Clinic
 from pipeline.contents import SealedFile
 from pipeline.custody import FileOutcome
-from pipeline.inquiry_settings import CodeDays, accepts
 from pipeline.oqs.answers import Layer, institution_code, layer_of, processed_at
 from pipeline.oqs.names import FileName, parse_name
 from pipeline.oqs.parse import parse
 from pipeline.oqs.records import Record
-from pipeline.oqs.rejection import RejectedError
+from pipeline.oqs.rejection import RejectedError, RejectReason
 from pipeline.oqs.times import JST, parse_day
 
 FOREIGN_INSTITUTION = "foreign_institution"
-NOT_OURS = "unsupported"
 
 _DELIVERED = frozenset({"eligibility", "bulk_eligibility", "medication", "checkup", "pdf"})
 
@@ -40,11 +38,12 @@ class Reading:
     bug: str | None = None
 
 
-def read(original: SealedFile, institution_codes: frozenset[str], code_days: Sequence[CodeDays] = ()) -> Reading:
-    """Read one original for the clinic that has these institution codes (医療機関コード), some on certain days only."""
+def read(original: SealedFile, clinic: Clinic) -> Reading:
+    """Read one original for the clinic whose institution code (医療機関コード) it must carry."""
     name = parse_name(original.name)
     if name is None:
-        return Reading("other", PurePath(original.name).suffix[:8].lower(), FileOutcome.REJECTED, NOT_OURS)
+        suffix = PurePath(original.name).suffix[:8].lower()
+        return Reading("other", suffix, FileOutcome.REJECTED, RejectReason.UNSUPPORTED)
     password = original.archive_password.encode() if original.archive_password else None
     try:
         record = parse(name, original.content, password)
@@ -53,7 +52,7 @@ def read(original: SealedFile, institution_codes: frozenset[str], code_days: Seq
     except Exception as error:  # noqa: BLE001 - a parser that fails must not lose the file: stored, then parked
         return _about(name, FileOutcome.PENDING, bug=f"bug_{type(error).__name__}"[:40])
     code = institution_code(record)
-    if code is not None and (code not in institution_codes or not accepts(code_days, code, _day(record))):
+    if code is not None and not clinic.accepts_code(code, _day(record)):
         return _rejected(name, FOREIGN_INSTITUTION)
     return _about(
         name,

@@ -43,10 +43,6 @@ class Decided:
     verdicts: tuple[Verdict, ...]
     needs_review: bool
 
-    @property
-    def is_matched(self) -> bool:
-        return self.detail.patient_id is not None
-
 
 def decide_file(case: Case) -> tuple[Decided, ...] | Foreign:
     """Decide every row of a file."""

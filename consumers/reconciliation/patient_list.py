@@ -238,11 +238,11 @@ def accept(connection: Connection, clinic: str, now: datetime) -> str | None:
     return str(row.list_id)
 
 
-def remove_old_rows(connection: Connection, most: int = _REMOVED_AT_ONCE) -> int:
+def remove_old_rows(connection: Connection) -> int:
     """Remove some rows of lists that were replaced or refused; returns how many."""
     refused = (patient_lists.c.state == REFUSED) & (patient_lists.c.reason != FALL)
     over = select(patient_lists.c.list_id).where((patient_lists.c.state == REPLACED) | refused)
-    query = select(patients.c.list_id, patients.c.row).where(patients.c.list_id.in_(over)).limit(most)
+    query = select(patients.c.list_id, patients.c.row).where(patients.c.list_id.in_(over)).limit(_REMOVED_AT_ONCE)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
     for list_id in sorted({row.list_id for row in rows}):
         numbers = [row.row for row in rows if row.list_id == list_id]

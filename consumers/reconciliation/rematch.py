@@ -26,9 +26,7 @@ from pipeline.verdicts import write_codes
 FILES_AT_ONCE: Final = 100
 
 
-def files_to_rematch(
-    connection: Connection, clinics: Sequence[str], most: int = FILES_AT_ONCE
-) -> dict[str, frozenset[int]]:
+def files_to_rematch(connection: Connection, clinics: Sequence[str]) -> dict[str, frozenset[int]]:
     """Claim results that are waiting, or undecided under an older list than the current one, by file.
 
     What a person has ever decided about is left to people.
@@ -44,7 +42,7 @@ def files_to_rematch(
     current = and_(patient_lists.c.clinic == results.c.clinic, patient_lists.c.state == "current")
     due = select(results.c.file_id).join(patient_lists, current).where(is_due)
     # Whole files: one decided in part would be delivered with results that say nothing yet.
-    chosen = due.distinct().order_by(results.c.file_id).limit(most)
+    chosen = due.distinct().order_by(results.c.file_id).limit(FILES_AT_ONCE)
     query = (
         select(results.c.file_id, results.c.result)
         .join(files, files.c.file_id == results.c.file_id)

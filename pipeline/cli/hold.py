@@ -2,12 +2,16 @@
 
 import time
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from sqlalchemy import Connection
 
 from pipeline import holds
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
-from pipeline.settings import Settings
+from pipeline.settings import Settings, Staff
 
 _COLUMNS = {
     "hold_id": "hold",
@@ -55,21 +59,9 @@ def _shown(desk: Desk, row: dict[str, Any]) -> dict[str, Any]:
 
 def _add(desk: Desk, arguments: Namespace) -> int:
     """Set a hold and wait until the edge has answered, or the lease has run out."""
-    staff = desk.required_staff("hold.add", arguments.file_id)
-    try:
-        with desk.store.transaction() as connection:
-            hold_id = holds.add(
-                connection,
-                desk.keyring,
-                file_id=arguments.file_id,
-                reason=arguments.reason,
-                staff=staff.id,
-                now=desk.now,
-            )
-            desk.log_deed(connection, "hold.add", arguments.file_id)
-    except holds.HoldError as error:
-        desk.log_access("hold.add", arguments.file_id, "refused")
-        raise WrongUseError(str(error)) from None
+    with _deed(desk, "hold.add", arguments.file_id) as (connection, staff):
+        why = {"file_id": arguments.file_id, "reason": arguments.reason}
+        hold_id = holds.add(connection, desk.keyring, **why, staff=staff.id, now=desk.now)
     state = _wait(desk, hold_id)
     answer: dict[str, Any] = {"hold_id": hold_id, "file_id": arguments.file_id, "state": state}
     said = {
@@ -92,20 +84,21 @@ def _wait(desk: Desk, hold_id: str) -> str:
 
 
 def _remove(desk: Desk, arguments: Namespace) -> int:
-    staff = desk.required_staff("hold.remove", arguments.file_id)
-    try:
-        with desk.store.transaction() as connection:
-            count = holds.remove(
-                connection,
-                desk.keyring,
-                file_id=arguments.file_id,
-                reason=arguments.reason,
-                staff=staff.id,
-                now=desk.now,
-            )
-            desk.log_deed(connection, "hold.remove", arguments.file_id)
-    except holds.HoldError as error:
-        desk.log_access("hold.remove", arguments.file_id, "refused")
-        raise WrongUseError(str(error)) from None
+    with _deed(desk, "hold.remove", arguments.file_id) as (connection, staff):
+        why = {"file_id": arguments.file_id, "reason": arguments.reason}
+        count = holds.remove(connection, desk.keyring, **why, staff=staff.id, now=desk.now)
     desk.say({"released": count}, [f"released {count}"])
     return 0
+
+
+@contextmanager
+def _deed(desk: Desk, name: str, file_id: str) -> Iterator[tuple[Connection, Staff]]:
+    """Let a named person do one thing in one transaction; what was done is noted with it, and what was refused too."""
+    staff = desk.required_staff(name, file_id)
+    try:
+        with desk.store.transaction() as connection:
+            yield connection, staff
+            desk.log_deed(connection, name, file_id)
+    except holds.HoldError as error:
+        desk.log_access(name, file_id, "refused")
+        raise WrongUseError(str(error)) from None

@@ -18,7 +18,6 @@ from consumers.consent import asking, inquiries, standing
 from consumers.consent.asking import Wanted
 from consumers.consent.inquiries import Person
 from consumers.consent.references.owners import places_of_others
-from consumers.reconciliation import lookup
 from pipeline.cli import labels
 from pipeline.cli.desk import Desk
 from pipeline.cli.main import WrongUseError
@@ -27,6 +26,7 @@ from pipeline.errors import PermanentError
 from pipeline.folding import fold_branch, fold_day, fold_insurer
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.oqs.times import JST
+from pipeline.patient_index import CurrentList
 from pipeline.patient_row import PatientRow
 from pipeline.settings import Settings, Staff
 from pipeline.storage.schema import requests as table
@@ -55,7 +55,7 @@ class Asking:
         return self.desk.now.astimezone(JST).date()
 
     def rows(self, patient_ids: Collection[str]) -> dict[str, list[PatientRow]]:
-        return lookup.rows_of(self.connection, self.desk.keyring, self.clinic.id, patient_ids)
+        return CurrentList(self.connection, self.desk.keyring, self.clinic.id, self.desk.opener).of(patient_ids)
 
     def insured(self, patient_ids: Sequence[str], day: date) -> list[Person]:
         """Name each of these patients under each insurance in force that day, by the chart; else the newest one."""

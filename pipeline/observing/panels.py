@@ -20,7 +20,6 @@ class Unit(StrEnum):
     BYTES = "bytes"
     PER_SECOND = "ops"
     FLAG = "bool_on_off"
-    TIME = "dateTimeFromNow"
 
 
 class Shape(StrEnum):

@@ -85,11 +85,6 @@ class FileName:
             return self.direction is Direction.REQUEST and self.extension is Extension.XML
         return folder is Folder.RES
 
-    @property
-    def is_returned_request(self) -> bool:
-        """Meaningful for a file found in `res`."""
-        return self.direction is Direction.REQUEST
-
 
 _MAX_NAME: Final = 160
 # A terminal that encrypts its face results writes them as archives (section 1.1, encrypt_face.conf).

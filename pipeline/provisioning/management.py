@@ -62,17 +62,17 @@ class Management:
     def post(self, *path: str, body: dict[str, Any]) -> Any:
         return self._call("POST", path, body)
 
-    def delete(self, *path: str, query: str = "") -> None:
+    def delete(self, *path: str) -> None:
         """Remove it; harmless when it is not there."""
-        self._call("DELETE", path, None, query)
+        self._call("DELETE", path, None)
 
     def close(self) -> None:
         if self._line is not None:
             self._line.close()
             self._line = None
 
-    def _call(self, method: str, path: tuple[str, ...], body: dict[str, Any] | None, query: str = "") -> Any:
-        target = "/api/" + "/".join(quote(part, safe="") for part in path) + query
+    def _call(self, method: str, path: tuple[str, ...], body: dict[str, Any] | None) -> Any:
+        target = "/api/" + "/".join(quote(part, safe="") for part in path)
         content = None if body is None else json.dumps(body)
         try:
             line = self._line = self._line or self._open()

@@ -1,5 +1,6 @@
 """How do planning, applying and auditing a group's broker go, one after the other?"""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from pipeline.errors import PermanentError
@@ -7,7 +8,7 @@ from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Change, compare
 from pipeline.provisioning.live import Writer, look_into, read, version_of
 from pipeline.provisioning.management import Management
-from pipeline.provisioning.rendering import Kind, render
+from pipeline.provisioning.rendering import Kind, Rendering, render
 from pipeline.settings import Settings
 
 
@@ -33,16 +34,9 @@ def group_of(settings: Settings) -> GroupSettings:
 
 def plan(settings: Settings) -> tuple[str, list[Change]]:
     """Compare the live broker with the configuration; returns its version and every difference. Changes nothing."""
-    group = group_of(settings)
-    management = Management(group)
-    try:
-        version = version_of(management)
-        wanted, found = render(settings, version), read(management, group)
-        look_into(management, wanted, found)
-        changes = compare(wanted, found, group)
-        return ".".join(str(part) for part in version), changes
-    finally:
-        management.close()
+    with closing(Management(group_of(settings))) as management:
+        version, _, changes = _compared(management, settings)
+    return version, changes
 
 
 def apply(settings: Settings, *, force: str | None = None, prune: bool = False) -> Applied:
@@ -55,18 +49,21 @@ def apply(settings: Settings, *, force: str | None = None, prune: bool = False) 
         ManagementError: it refused a change; those before are made.
     """
     group = group_of(settings)
-    management = Management(group)
-    try:
-        version = version_of(management)
-        wanted, found = render(settings, version), read(management, group)
-        look_into(management, wanted, found)
-        changes = compare(wanted, found, group)
+    with closing(Management(group)) as management:
+        version, found, changes = _compared(management, settings)
         writer = Writer(management, group.vhost, force=force, prune=prune)
         if (Kind.VHOST, (group.vhost,)) in found.objects and changes:
             writer.let_in()
         made = [change for change in changes if writer.may(change)]
         for change in made:
             writer.write(change)
-        return Applied(".".join(str(part) for part in version), made, [c for c in changes if c not in made])
-    finally:
-        management.close()
+        return Applied(version, made, [change for change in changes if change not in made])
+
+
+def _compared(management: Management, settings: Settings) -> tuple[str, Rendering, list[Change]]:
+    """Return the broker's version, what stands there, and every difference from what the configuration wants."""
+    group = group_of(settings)
+    version = version_of(management)
+    wanted, found = render(settings, version), read(management, group)
+    look_into(management, wanted, found)
+    return ".".join(str(part) for part in version), found, compare(wanted, found, group)

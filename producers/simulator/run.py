@@ -3,13 +3,11 @@
 Everything comes from the seed and the clock.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.clock import Clock, SystemClock
 from pipeline.oqs.times import JST
-from producers.simulator.cases import Case
 from producers.simulator.people import Population
 from producers.simulator.terminal import Folders, Modes, SimulatedTerminal, Written
 
@@ -19,9 +17,6 @@ class Summary:
     """What was written, in the order it was."""
 
     written: tuple[Written, ...]
-
-    def by_case(self) -> Counter[Case]:
-        return Counter(one.case for one in self.written if one.case is not None)
 
 
 def prepare(
@@ -54,15 +49,12 @@ def simulate(
     patients_path: Path | None = None,
     everything: bool = False,
     clock: Clock | None = None,
-    modes: Modes | None = None,
 ) -> Summary:
     """Write `count` face files and, with `everything`, one answer of every other kind.
 
     The patient list goes to `patients_path` and nowhere else, before the first file.
     """
-    terminal = prepare(
-        folders, count=count, seed=seed, institution_code=institution_code, rate=rate, clock=clock, modes=modes
-    )
+    terminal = prepare(folders, count=count, seed=seed, institution_code=institution_code, rate=rate, clock=clock)
     if patients_path is not None:
         terminal.write_patients(patients_path)
     terminal.write_faces()

@@ -52,9 +52,6 @@ class Modes:
     sleep: Callable[[float], None] = time.sleep
 
 
-SLOW: Final = Modes(Pace(pieces=3))
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Written:
     """One file and what must become of it. An answer that nobody here asked for has no case and no patient.

@@ -1,6 +1,8 @@
 """Both adapters stand before the same suite."""
 
+import gc
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +10,11 @@ import pytest
 
 from pipeline.broker import Broker
 from pipeline.broker.open import open_broker
+from pipeline.provisioning.work import apply
+from pipeline.settings import Settings
 from tests.broker.builders import TOPOLOGY
 from tests.support.eventually import eventually
+from tests.support.group_broker import TlsNode, two_clinics
 
 
 @pytest.fixture(
@@ -26,6 +31,32 @@ def empty_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bro
 def broker(empty_broker: Broker) -> Broker:
     empty_broker.declare(TOPOLOGY)
     return empty_broker
+
+
+@pytest.fixture(scope="session")
+def tls_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsNode]:
+    """One node that only certificates get into, for all suites that attack it (`xdist_group("hostile")`)."""
+    node = TlsNode(tmp_path_factory.mktemp("group"))
+    try:
+        yield node.start()
+    finally:
+        node.close()
+
+
+@pytest.fixture(scope="session")
+def provisioned(tls_node: TlsNode) -> Settings:
+    settings = two_clinics(tls_node, tls_node.root)
+    assert apply(settings).held == []
+    return settings
+
+
+@pytest.fixture(scope="module")
+def group(provisioned: Settings) -> Iterator[Settings]:
+    """A group of two clinics on that node. What a refused handshake left to the collector is collected here."""
+    yield provisioned
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

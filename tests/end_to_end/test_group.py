@@ -3,7 +3,7 @@
 import gc
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,10 @@ from sqlalchemy import select
 from consumers.publication.pseudonyms import Pseudonyms
 from pipeline.keyring import Keyring
 from pipeline.storage.schema import copies, files, results
-from tests.broker import test_hostile as hostile
+from tests.support.doors import channel_as, come_again, enter_with_a_password, enter_with_an_older_tls, strange
 from tests.support.eventually import eventually
 from tests.support.group import Group
+from tests.support.intruder import ATTEMPTS, CENTRE, EDGE, VENDOR, Intruder
 from tests.support.vendors import Told, told
 
 pytestmark = [
@@ -36,10 +37,6 @@ def group(tmp_path: Path, postgresql_url: str) -> Iterator[Group]:
         made.node.start()
         yield made
     finally:
-        for connection in hostile.OPEN.values():
-            with suppress(AMQPError):
-                connection.close()
-        hostile.OPEN.clear()
         made.close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
@@ -84,24 +81,23 @@ def test_three_clinics_and_two_vendors_end_whole_whatever_is_killed(group: Group
     assert group.stop() == [0] * len(group.processes)
 
 
-def attempts() -> Iterator[tuple[str, str, hostile.Attempt]]:
-    """Every way of the hostile suite that is tried over a connection that was let in."""
-    for each in hostile.ATTEMPTS:
-        user, attempt = each.values
-        yield str(each.id), user, attempt
-
-
 def try_everything(group: Group) -> None:
     """Run the hostile suite against this very broker, while it works."""
-    assert [name for name, user, attempt in attempts() if not hostile.is_refused(group, user, attempt)] == []
-    settings = group.settings
-    hostile.test_an_older_tls_than_1_3_is_refused(group, settings)
+    with closing(Intruder(group)) as intruder:
+        assert [name for name, attempt in ATTEMPTS.items() if not intruder.is_refused(*attempt)] == []
+    with pytest.raises((AMQPError, OSError)):
+        enter_with_an_older_tls(group, EDGE)
     for password in ("", "guest"):
-        hostile.test_a_password_in_place_of_the_certificates_name_is_refused(group, settings, password)
-    for user in (hostile.EDGE, hostile.VENDOR, hostile.CENTRE):
-        hostile.test_another_virtual_host_is_refused(group, settings, user)
+        with pytest.raises(AMQPError):
+            enter_with_a_password(group, EDGE, "edge.c002.t1", password)
+    for user in (EDGE, VENDOR, CENTRE):
+        with pytest.raises(AMQPError):
+            channel_as(group, group.certificates(user), "/")
     for how in ("no certificate", "another authority", "expired", "a server's", "of nobody configured", "revoked"):
-        hostile.test_a_certificate_does_not_count_that_is(group, settings, how, group.root / "strange" / how)
+        place = group.root / "strange" / how
+        with pytest.raises((AMQPError, OSError)):
+            channel_as(group, strange(group, "edge.c001.t2", how, place))
+        come_again(group, "edge.c001.t2", place / "fresh")
 
 
 def gone(group: Group) -> int:

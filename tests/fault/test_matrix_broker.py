@@ -19,16 +19,7 @@ SOON = {"ONSHI_CENTRE_REPUBLISH_SECONDS": "10"}
 
 def kill_again_and_again(run: Scenario, node: RabbitNode, kills: int, files: int) -> None:
     run.made.environment |= SOON
-    run.arrive(files)
-    process = run.made.start()
-    for kill in range(kills):
-        run.taken(2 * files * kill // (kills + 1) + run.dice.randrange(files // (2 * kills)))
-        node.kill()
-        run.fault()
-        node.start()
-    run.healed()
-    run.finish(300)
-    assert process.returncode == 0
+    run.killed_under_load(node, kills, files)
 
 
 @pytest.mark.takes(30)

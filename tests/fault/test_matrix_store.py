@@ -71,26 +71,13 @@ def test_a_postgresql_locked_for_long_makes_everything_wait_and_nothing_fail(
         run.finish()
 
 
-def postgres_killed(run: Scenario, node: PostgresNode, kills: int, files: int) -> None:
-    run.arrive(files)
-    process = run.made.start()
-    for kill in range(kills):
-        run.taken(2 * files * kill // (kills + 1) + run.dice.randrange(files // (2 * kills)))
-        node.kill()
-        run.fault()
-        node.start()
-    run.healed()
-    run.finish(300)
-    assert process.returncode == 0
-
-
 @pytest.mark.takes(20)
 @pytest.mark.postgresql
 def test_a_postgresql_killed_twice_under_load_loses_and_repeats_nothing(
     tmp_path: Path, postgres_node: PostgresNode, postgresql_url: str
 ) -> None:
     with scenario("postgresql killed twice", tmp_path, store=postgresql_url) as run:
-        postgres_killed(run, postgres_node, 2, 100)
+        run.killed_under_load(postgres_node, 2, 100)
 
 
 @pytest.mark.soak
@@ -101,7 +88,7 @@ def test_a_postgresql_killed_twenty_times_under_load_loses_and_repeats_nothing(
     tmp_path: Path, postgres_node: PostgresNode, postgresql_url: str
 ) -> None:
     with scenario("postgresql killed 20 times", tmp_path, pool=2000, store=postgresql_url) as run:
-        postgres_killed(run, postgres_node, 20, 2000)
+        run.killed_under_load(postgres_node, 20, 2000)
 
 
 def restored(run: Scenario, keep: Callable[[], None], bring_back: Callable[[], None]) -> None:

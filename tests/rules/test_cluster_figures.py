@@ -10,9 +10,8 @@ from tests.support import cluster_report as report
 from tests.support.cluster_run import FIGURES, Fault, Kept, Loss, kept
 from tests.support.figures import BROKEN, HELD, Figures
 from tests.support.matrix import OF_A_CLUSTER
+from tests.support.published import PAGE, read
 from tests.support.rabbit_cluster import CONFIGURATION
-from tests.support.report import PAGE, read
-from tests.support.sweep.report import between
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +40,7 @@ def loss(seconds: float, fault: str = "a node is killed") -> dict[str, Any]:
 
 def test_the_table_of_the_page_is_what_the_figures_render() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == between(page, report.BEGIN, report.table(read([report.FIGURES])), report.END)
+    assert page == report.rendered(page, read([report.FIGURES]))
 
 
 def test_of_several_runs_the_longest_times_are_published() -> None:

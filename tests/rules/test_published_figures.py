@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import report
+from tests.support import published, report
 from tests.support.figures import BEGUN, BROKEN, HELD, NOT_RUN, Figures, record
 from tests.support.matrix import EXPECTED
 from tests.support.soak.plan import UNTIL
@@ -44,8 +44,8 @@ def line(*runs: Figures) -> str:
 
 
 def test_the_page_is_what_the_figures_render() -> None:
-    page = report.PAGE.read_text(encoding="utf-8")
-    assert page == report.rendered(page, report.read([report.FIGURES]))
+    page = published.PAGE.read_text(encoding="utf-8")
+    assert page == report.rendered(page, published.read([report.FIGURES]))
 
 
 def test_a_scenario_that_held_is_published_with_the_sum_of_its_runs_and_its_longest_drain() -> None:
@@ -77,7 +77,7 @@ def test_a_scenario_that_was_not_run_is_published_as_not_run() -> None:
 
 
 def test_rendering_again_changes_nothing_and_keeps_what_no_row_speaks_of() -> None:
-    page = f"a\n{report.BEGIN}\nstale figures\n{report.END}\nb\n{report.sweep.BEGIN}\nkept\n{report.sweep.END}\n"
+    page = f"a\n{report.BEGIN}\nstale figures\n{report.END}\nb\n{sweep.BEGIN}\nkept\n{sweep.END}\n"
     once = report.rendered(page, [asdict(RUN)])
     assert report.rendered(once, [asdict(RUN)]) == once
     assert "stale figures" not in once
@@ -88,7 +88,7 @@ def test_a_line_is_written_and_read_again(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("ONSHI_FIGURES", str(tmp_path / "figures"))
     record(RUN)
     record(BROKE)
-    assert report.read([tmp_path / "figures"]) == [asdict(RUN), asdict(BROKE)]
+    assert published.read([tmp_path / "figures"]) == [asdict(RUN), asdict(BROKE)]
 
 
 def test_every_scenario_the_matrix_knows_has_a_test() -> None:
@@ -106,7 +106,7 @@ def test_a_run_that_began_and_never_ended_is_published_as_broken(
     begun = replace(BROKE, outcome=BEGUN)
     for run in (begun, RUN, begun, begun, replace(RUN, outcome=NOT_RUN)):
         record(run)
-    assert [row["outcome"] for row in report.read([tmp_path / "figures"])] == [HELD, BROKEN]
+    assert [row["outcome"] for row in published.read([tmp_path / "figures"])] == [HELD, BROKEN]
 
 
 PLANNED = """

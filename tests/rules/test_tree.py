@@ -20,6 +20,11 @@ def test_no_module_is_longer_than_four_hundred_lines(path: Path) -> None:
     assert path.stem not in BANNED
 
 
+def test_no_file_of_the_tests_is_longer_either() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
+    assert [str(path.relative_to(ROOT)) for path, text in texts.items() if len(text.splitlines()) > 400] == []
+
+
 def test_a_lock_file_names_hashes_and_no_address() -> None:
     for name in ("requirements.lock", "requirements-dev.lock"):
         text = (ROOT / name).read_text()
@@ -32,6 +37,27 @@ def test_every_page_of_the_documentation_that_is_linked_is_there() -> None:
     for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_setting_stands_in_its_page_with_a_sentence() -> None:
+    from pipeline import setting_reference as reference  # noqa: PLC0415
+    from pipeline.settings import Settings  # noqa: PLC0415
+
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == reference.page(), "run `make generated`"
+    tables = dict(reference.tables(Settings))
+    assert {"[broker]", "[[clinics.terminals]]", "[clinics.fetch]", "[[vendors]]", "[group]"} <= tables.keys()
+    said = {name: reference.settings(model) for name, model in tables.items()}
+    silent = [f"{name} {key}" for name, each in said.items() for key, (_, text) in each.items() if not text]
+    assert silent == []
+
+
+def test_the_picture_shows_events_that_there_are() -> None:
+    from pipeline.events import BY_TYPE  # noqa: PLC0415
+
+    (picture,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "docs" / "architecture.md").read_text(), flags=re.DOTALL)
+    shown = {name for label in re.findall(r"-- (.+?) -->", picture) for name in label.split(" · ")}
+    assert len(shown) > 15
+    assert shown <= set(BY_TYPE)
 
 
 def test_every_command_of_the_readme_exists() -> None:

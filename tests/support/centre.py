@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Table, insert, select
 
+from pipeline.clinic_settings import Clinic
 from pipeline.consumer import Consumer
 from pipeline.envelope import enclose
 from pipeline.events import Event
@@ -28,6 +29,11 @@ def make_settings(root: Path, fetch: Mapping[str, Any] | None = None) -> Setting
     ]
     clinics = [{**clinic, "fetch": fetch if fetch is not None else {"enabled": False}} for clinic in clinics]
     return Settings.model_validate({"root": root, "clinics": clinics})
+
+
+def clinic_of(*codes: object) -> Clinic:
+    """A clinic of these institution codes."""
+    return Clinic.model_validate({"id": "c1", "institution_codes": list(codes)})
 
 
 def make_keyring(root: Path, settings: Settings, now: datetime) -> Keyring:

@@ -4,14 +4,11 @@
 between its markers.
 """
 
-import argparse
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
+from tests.support import published
 from tests.support.figures import BROKEN
-from tests.support.report import PAGE, ROOT, Row, read
-from tests.support.sweep.report import between
+from tests.support.published import ROOT, Row, between, read
 
 FIGURES = ROOT / "docs" / "cluster.jsonl"
 BEGIN = "<!-- cluster:begin -->"
@@ -67,18 +64,9 @@ def _summary(runs: Sequence[Row]) -> str:
     return "\n".join([told, *(f"\nBroken (seed {run['seed']}): {run['why'].splitlines()[0][:160]}" for run in broken)])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, nargs="+")
-    parser.add_argument("--publish", action="store_true")
-    arguments = parser.parse_args()
-    rows = read(arguments.results)
-    if not arguments.publish:
-        print(table(rows))  # noqa: T201
-        return
-    FIGURES.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), BEGIN, table(rows), END), encoding="utf-8")
+def rendered(page: str, runs: Sequence[Row]) -> str:
+    return between(page, BEGIN, table(runs), END)
 
 
 if __name__ == "__main__":
-    main()
+    published.report(__doc__, read, table, rendered, FIGURES)

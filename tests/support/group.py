@@ -19,9 +19,8 @@ from pipeline.settings import Settings, load
 from pipeline.storage import Store, open_store
 from pipeline.topology import CENTRE_ROLES
 from tests.support.authority_node import ADMIN, AuthorityNode, admin_conf, free_ports
-from tests.support.group_broker import clinic_text
+from tests.support.group_broker import VHOST, clinic_text
 
-VHOST = "onshi"
 PASSWORD = "only for this broker"
 
 

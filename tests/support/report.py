@@ -4,18 +4,14 @@
 its markers. A scenario that broke stands there as broken, one that was not run as not run.
 """
 
-import argparse
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from tests.support.figures import BEGUN, BROKEN, NOT_RUN
+from tests.support import published
+from tests.support.figures import BROKEN
 from tests.support.matrix import EXPECTED
+from tests.support.published import ROOT, Row, between, is_scenario, read
 from tests.support.sweep import report as sweep
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reliability.md"
 FIGURES = ROOT / "docs" / "reliability.jsonl"
 BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"
@@ -23,32 +19,6 @@ HEAD = (
     "| fault | what was expected | on | runs | broken | files | faults | lost | duplicate effects | false certificates"
     " | wrong erasures | longest drain, s |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
 )
-Row = dict[str, Any]
-
-
-def read(paths: Iterable[Path]) -> list[Row]:
-    """Read every line, of matrix and sweep, and settle what began and did not end."""
-    lines = (line for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line)
-    return settled(json.loads(line) for line in lines)
-
-
-def is_scenario(row: Row) -> bool:
-    return "scenario" in row
-
-
-def settled(rows: Iterable[Row]) -> list[Row]:
-    """Return what came of every run: one that began and never ended is broken."""
-    ended: list[Row] = []
-    begun: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.get("outcome") == BEGUN:
-            begun.setdefault(row["scenario"], []).append(row)
-            continue
-        if is_scenario(row) and begun.get(row["scenario"]):
-            begun[row["scenario"]].pop()
-        if row["outcome"] != NOT_RUN:
-            ended.append(row)
-    return ended + [{**row, "outcome": BROKEN} for left in begun.values() for row in left]
 
 
 def tables(rows: Sequence[Row]) -> str:
@@ -60,10 +30,10 @@ def tables(rows: Sequence[Row]) -> str:
 def matrix(rows: Sequence[Row]) -> str:
     """Write the table of scenarios, one line for each name and installation."""
     runs = [row for row in rows if is_scenario(row)]
-    lines = [
+    told = [
         _line(name, expected, [row for row in runs if row["scenario"] == name]) for name, expected in EXPECTED.items()
     ]
-    return f"{HEAD}{''.join(lines)}\n{_summary(runs)}\n"
+    return f"{HEAD}{''.join(told)}\n{_summary(runs)}\n"
 
 
 def _line(name: str, expected: str, runs: Sequence[Row]) -> str:
@@ -105,24 +75,11 @@ def rendered(page: str, rows: Sequence[Row]) -> str:
     """Return the page with the tables of these rows; tables that no row speaks of stay."""
     points = [row for row in rows if not is_scenario(row)]
     if len(points) < len(rows):
-        page = sweep.between(page, BEGIN, matrix(rows), END)
+        page = between(page, BEGIN, matrix(rows), END)
     if points:
-        page = sweep.between(page, sweep.BEGIN, sweep.tables(points), sweep.END)
+        page = between(page, sweep.BEGIN, sweep.tables(points), sweep.END)
     return page
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, nargs="+")
-    parser.add_argument("--publish", action="store_true")
-    arguments = parser.parse_args()
-    rows = read(arguments.results)
-    if not arguments.publish:
-        print(tables(rows))  # noqa: T201
-        return
-    FIGURES.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    published.report(__doc__, read, tables, rendered, FIGURES)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -23,6 +23,12 @@ from tests.support.site import Site, names, site
 from tests.support.witness import Witness
 
 SEED = int(os.environ.get("ONSHI_SEED") or 20260512)
+
+
+class Server(Protocol):
+    def kill(self) -> None: ...
+
+    def start(self) -> object: ...
 
 
 class Scenario:
@@ -98,6 +104,19 @@ class Scenario:
         assert [process.wait(120) for process in running] == [0] * len(running), self.made.logs()
         self.prove(parked)
         return state
+
+    def killed_under_load(self, server: Server, kills: int, files: int) -> None:
+        """Kill what the roles depend on so often while files are on their way, start it again each time, and finish."""
+        self.arrive(files)
+        process = self.made.start()
+        for kill in range(kills):
+            self.taken(2 * files * kill // (kills + 1) + self.dice.randrange(files // (2 * kills)))
+            server.kill()
+            self.fault()
+            server.start()
+        self.healed()
+        self.finish(300)
+        assert process.returncode == 0
 
     def _seems_over(self) -> bool:
         return self.taker.lost == 0 and not any(self.made.face.iterdir())

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, tuple_
 
 from consumers.consent.fetching.plan import FETCHED, XML, Past, Standing
-from consumers.consent.grants import Grant, Source
+from consumers.consent.grants import Grant
 from consumers.consent.request_state import RequestState
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.storage.schema import grants, requests, results, standings
@@ -82,17 +82,7 @@ def _columns() -> tuple[Any, ...]:
 
 
 def _read(row: Any) -> Standing:
-    grant = Grant(
-        category=ConsentCategory(row.category),
-        source=Source(row.source),
-        granted=row.granted,
-        consented_at=row.consented_at,
-        until=row.until,
-        may_request=row.may_request,
-        flag="",
-        validity=row.validity,
-    )
-    return Standing(row.grant_id, grant)
+    return Standing(row.grant_id, Grant.of_row(row))
 
 
 def _standing(

@@ -18,9 +18,8 @@ from consumers.consent.request_state import RequestState
 from pipeline.contents import record_context
 from pipeline.errors import PermanentError
 from pipeline.keyring import Keyring
-from pipeline.oqs.answers import Layer, layer_of
-from pipeline.oqs.codes import ProcessingStatus
-from pipeline.oqs.eligibility import RegistrationUnit
+from pipeline.oqs.answers import Answer, Layer, layer_of, registration_answers
+from pipeline.oqs.eligibility import Registration
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.records import BulkRegistrationRecord, RegistrationRecord, parse_record_json
 from pipeline.sealing import IdentityKey, Opener
@@ -35,7 +34,7 @@ _OPEN: Final = (RequestState.WANTED.value, RequestState.PLACED.value)
 _ENDED_BY_SERVICE: Final = (RequestState.ANSWERED.value, RequestState.REFUSED.value)
 _NUMBERS = reference_numbers.c
 
-_Told = tuple[RegistrationUnit, ...]
+_Told = tuple[tuple[Registration, Answer], ...]
 
 
 def writes(connection: Connection, keyring: Keyring, opener: Opener, now: datetime) -> list[Settle]:
@@ -94,37 +93,28 @@ def _answer(opener: Opener, own: Sequence[Row[Any]]) -> tuple[_Told | None, date
             layer = layer_of(record)
             if layer is Layer.STILL_PROCESSING:
                 continue
-            return (None if layer is Layer.MESSAGE_ERROR else _units(record)), at
+            return (None if layer is Layer.MESSAGE_ERROR else registration_answers(record)), at
     return None
-
-
-def _units(record: RegistrationRecord | BulkRegistrationRecord) -> _Told:
-    if isinstance(record, BulkRegistrationRecord):
-        return record.units
-    return (RegistrationUnit(registration=record.registration, status=record.status, code=record.code),)
 
 
 def _told(
     connection: Connection, identity: IdentityKey, inquiry_id: str, told: _Told | None, at: datetime
 ) -> Iterator[Settle]:
-    by_key = {key: unit for unit in told or () if (key := _unit_key(identity, unit))}
+    by_key = {_key(identity, registration): answer for registration, answer in told or ()}
     for row in _rows(connection, inquiry_id):
         if told is None:
             yield Settle(key_of(row), inquiry_id, ReferenceState.REFUSED, Reason.SERVICE_REFUSED.value)
             continue
-        unit = by_key.get((row.number_hash, row.insurance_hash))
-        if unit is None:
+        answer = by_key.get((row.number_hash, row.insurance_hash))
+        if answer is None:
             yield Settle(key_of(row), inquiry_id, ReferenceState.REFUSED, Reason.NOT_ANSWERED.value)
-        elif ProcessingStatus.of(unit.status) is ProcessingStatus.NORMAL:
+        elif answer.layer is Layer.OK:
             yield Settle(key_of(row), inquiry_id, ReferenceState.REGISTERED, None, at)
         else:
-            yield Settle(key_of(row), inquiry_id, ReferenceState.REFUSED, _refusal(unit.code))
+            yield Settle(key_of(row), inquiry_id, ReferenceState.REFUSED, _refusal(answer.code))
 
 
-def _unit_key(identity: IdentityKey, unit: RegistrationUnit) -> tuple[str, str] | None:
-    said = unit.registration
-    if said is None:
-        return None
+def _key(identity: IdentityKey, said: Registration) -> tuple[str, str]:
     insured = insurance_hash(identity, said.insurer_number, said.symbol, said.number, said.branch_number)
     return number_hash(identity, (said.reference_number or "").strip()), insured
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.published import between
 from tests.support.sweep.drive import Outcome
 from tests.support.sweep.order import check
 from tests.support.sweep.points import Point, faults, kills, pairs
-from tests.support.sweep.report import BEGIN, END, between, tables
+from tests.support.sweep.report import BEGIN, END, tables
 from tests.support.sweep.strace import read
 
 WAL = "9</s/state/edge/c001.t1.db-wal>"

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from tests.support.matrix import EXPECTED
-from tests.support.report import is_scenario, read, tables
+from tests.support.published import is_scenario, read
+from tests.support.report import tables
 from tests.support.soak.plan import UNTIL
 from tests.support.sweep.__main__ import main as sweep
 

@@ -1,23 +1,21 @@
 """Which figures do the rounds of a sweep give, and which planted defect is caught by what? Written as tables."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from tests.support import published
+from tests.support.published import Row
 from tests.support.sweep.defects import SEEN_IN_ORDER, SEEN_IN_SWEEP
 from tests.support.sweep.points import ROLES, WHOLE
 
 BEGIN = "<!-- sweep:begin -->"
 END = "<!-- sweep:end -->"
-Row = dict[str, Any]
 
 
 def read(paths: Iterable[Path]) -> list[Row]:
     """Read the rounds; what a soak wrote into the same file before them is not ours."""
-    rows = (json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line)
-    return [row for row in rows if "scenario" not in row]
+    return [row for row in published.lines(paths) if "scenario" not in row]
 
 
 def tables(rows: Sequence[Row]) -> str:
@@ -59,12 +57,3 @@ def _defects() -> str:
     for name, (role, point, _) in SEEN_IN_SWEEP.items():
         lines.append(f"| {name.replace('_', ' ')} | {role} | sweep, killed at `{point}` |")
     return "\n".join(lines) + "\n"
-
-
-def between(page: str, begin: str, text: str, end: str) -> str:
-    """Replace what stands between two markers."""
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    assert found, f"the page has no {begin}"
-    assert closed, f"the page has no {end}"
-    return f"{before}{begin}\n{text}{end}{after}"

@@ -8,6 +8,7 @@ import pytest
 from pipeline.broker.embedded import EmbeddedBroker
 from pipeline.storage import Store, open_store
 from pipeline.topology import Edge, build
+from tests.support.answering import Answering
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -25,3 +26,8 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     opened.declare(build([Edge("c001", "t1"), Edge("c001", "chart")]))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def consumer() -> Answering:
+    return Answering()

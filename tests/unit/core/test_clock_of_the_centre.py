@@ -12,8 +12,8 @@ from pipeline.events import EdgeReported
 from pipeline.fuse import MOST_IN_A_ROW
 from pipeline.storage import Store
 from pipeline.storage.schema import edges, inbox, parked
+from tests.support.answering import Answering, captured, count, running, send
 from tests.support.eventually import eventually
-from tests.unit.core.test_runner import Answering, captured, count, running, send
 
 NOW = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
 DAY = timedelta(hours=25)

@@ -17,8 +17,8 @@ from pipeline.metrics import DOUBTED
 from pipeline.runner import Runner
 from pipeline.storage import Store
 from pipeline.topology import Edge, Role, build, retry_queue, work_queue
+from tests.support.answering import Answering, captured, parked_reasons, running, send
 from tests.support.eventually import eventually
-from tests.unit.core.test_runner import Answering, captured, parked_reasons, running, send
 
 NOW = datetime(2026, 5, 12, 0, 15, 33, tzinfo=UTC)
 HOSTILE, OTHER, THIRD = Origin("c001", "t1"), Origin("c002", "t1"), Origin("c003", "t1")

@@ -22,9 +22,9 @@ from pipeline.events import DeliveryWanted, FileCaptured, RecordParsed, RecordRe
 from pipeline.storage import Store, open_store, sizes
 from pipeline.storage.schema import files, inbox, parked
 from pipeline.topology import Edge, Role, build
+from tests.support.answering import Answering, captured, running, send
 from tests.support.centre import make_keyring, make_settings
 from tests.support.eventually import eventually
-from tests.unit.core.test_runner import Answering, captured, running, send
 
 NOW = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -1,18 +1,20 @@
-"""What is said again, when nothing came of it?"""
+"""What is said again when nothing came of it, and when is it forgotten?"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 
 from pipeline import outbox
-from pipeline.events import RecordReconciled
+from pipeline.events import FileStored, RecordParsed, RecordReconciled
 from pipeline.storage import Store
 from pipeline.storage.schema import deliveries, files, receipts
+from pipeline.storage.schema import outbox as outbox_table
 from pipeline.topology import Role
+from tests.support.answering import NOW, file_row
 
-NOW = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+QUARTER = timedelta(minutes=15)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,75 @@ def test_a_fact_is_said_again_until_its_newest_revision_is_done(
     with store.transaction() as connection:
         again = outbox.to_repeat(connection, Role.RECONCILIATION, NOW + HOUR, HOUR)
     assert [one.id for one in again] == ([event.id] if is_repeated else [])
+
+
+def test_an_open_file_is_spoken_of_again_and_a_finished_one_is_not(store) -> None:
+    events = [
+        RecordParsed(clinic="c001", file_id=name, revision=1, kind="face", terminal="t1") for name in ("open", "done")
+    ]
+    with store.transaction() as connection:
+        connection.execute(files.insert(), [file_row("open", "pending"), file_row("done", "delivered")])
+        connection.execute(receipts.insert().values(file_id="done", consumer="consent", result="done", at=NOW))
+        outbox.add(connection, Role.PARSING, [(event, None) for event in events], NOW, QUARTER)
+        connection.execute(update(outbox_table).values(sent_at=NOW))
+        assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=14), QUARTER) == []
+        again = outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=16), QUARTER)
+        assert [event.correlation for event in again] == ["open"]
+        assert outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=30), QUARTER) == []
+        assert len(outbox.to_repeat(connection, Role.PARSING, NOW + timedelta(minutes=80), QUARTER)) == 1
+
+
+def test_a_clock_that_was_set_back_a_day_delays_neither_the_unsent_nor_the_repetitions(store) -> None:
+    event = RecordParsed(clinic="c001", file_id="open", revision=1, kind="face", terminal="t1")
+    yesterday = NOW - timedelta(hours=25)
+    with store.transaction() as connection:
+        connection.execute(files.insert().values(**file_row("open", "pending")))
+        outbox.add(connection, Role.PARSING, [(event, None)], NOW, QUARTER)
+        assert len(outbox.claim_unsent(connection, yesterday)) == 1
+        assert outbox.claim_unsent(connection, yesterday) == []
+        outbox.mark_sent(connection, list(connection.scalars(select(outbox_table.c.event_id))), yesterday)
+        assert len(outbox.to_repeat(connection, Role.PARSING, yesterday, QUARTER)) == 1
+        assert outbox.to_repeat(connection, Role.PARSING, yesterday, QUARTER) == []
+
+
+def test_what_was_sent_long_ago_is_purged_unless_its_file_is_still_open(store) -> None:
+    events = [
+        FileStored(clinic="c001", edge="t1", file_id=name, copy_id=name, stored_at=NOW) for name in ("open", "settled")
+    ]
+    with store.transaction() as connection:
+        for name, settled_at in (("open", None), ("settled", NOW)):
+            connection.execute(files.insert().values(**file_row(name, "delivered"), settled_at=settled_at))
+        outbox.add(connection, Role.PARSING, [(event, None) for event in events], NOW, QUARTER)
+        assert outbox.purge(connection, Role.PARSING, NOW + timedelta(days=30)) == 0, "never sent"
+        connection.execute(update(outbox_table).values(sent_at=NOW))
+        assert outbox.purge(connection, Role.PARSING, NOW + timedelta(days=13)) == 0
+        assert outbox.purge(connection, Role.PARSING, NOW + timedelta(days=15)) == 1
+        assert connection.scalar(select(outbox_table.c.correlation)) == "open"
+
+
+@pytest.mark.parametrize("outcome", ["delivered", "not_due"])
+def test_a_record_that_consent_never_heard_of_is_said_again_though_the_chart_has_it(store, outcome: str) -> None:
+    event = RecordParsed(clinic="c001", file_id="f1", revision=1, kind="face", terminal="t1")
+    later = [NOW + timedelta(minutes=minutes) for minutes in (16, 80, 150)]
+    with store.transaction() as connection:
+        connection.execute(files.insert().values(**file_row("f1", outcome, revision=1)))
+        outbox.add(connection, Role.PARSING, [(event, None)], NOW, QUARTER)
+        connection.execute(update(outbox_table).values(sent_at=NOW))
+        assert len(outbox.to_repeat(connection, Role.PARSING, later[0], QUARTER)) == 1
+        assert len(outbox.to_repeat(connection, Role.PARSING, later[1], QUARTER)) == 1
+        connection.execute(receipts.insert().values(file_id="f1", consumer="consent", result="done", at=NOW))
+        assert outbox.to_repeat(connection, Role.PARSING, later[2], QUARTER) == []
+
+
+def test_a_decision_that_the_chart_has_not_confirmed_is_said_again_though_an_older_one_was_delivered(store) -> None:
+    event = RecordReconciled(clinic="c001", file_id="f1", revision=2, needs_review=False)
+    delivery = {"file_id": "f1", "clinic": "c001", "wanted_revision": 1, "state": "done", "wanted_at": NOW}
+    with store.transaction() as connection:
+        connection.execute(files.insert().values(**file_row("f1", "delivered", revision=2)))
+        connection.execute(receipts.insert().values(file_id="f1", consumer="consent", result="done", at=NOW))
+        connection.execute(deliveries.insert().values(**delivery, done_revision=1))
+        outbox.add(connection, Role.RECONCILIATION, [(event, None)], NOW, QUARTER)
+        connection.execute(update(outbox_table).values(sent_at=NOW))
+        assert len(outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=16), QUARTER)) == 1
+        connection.execute(update(deliveries).values(done_revision=2))
+        assert outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=80), QUARTER) == []

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.cli.init import configuration
-from pipeline.clinic_settings import Clinic
 from pipeline.settings import SettingsError, load
+from tests.support.centre import clinic_of
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -131,20 +131,16 @@ def test_what_cannot_be_meant_is_a_fault_of_the_configuration(tmp_path: Path, ol
     assert "u:secret" not in str(wrong.value)
 
 
-def codes_of(*codes: object) -> Clinic:
-    return Clinic.model_validate({"id": "c1", "institution_codes": list(codes)})
-
-
 def test_an_institution_code_may_have_days_and_a_plain_one_is_for_ever() -> None:
-    clinic = codes_of("9919000011", {"code": "9919000029", "from": date(2026, 6, 1)})
+    clinic = clinic_of("9919000011", {"code": "9919000029", "from": date(2026, 6, 1)})
     assert clinic.institution_codes == ("9919000011", "9919000029")
     assert [clinic.code_on(date(2026, 5, 31)), clinic.code_on(date(2026, 6, 1))] == ["9919000011", "9919000029"]
-    moved = codes_of({"code": "9919000011", "to": "2026-05-31"}, {"code": "9919000029", "from": "2026-06-01"})
+    moved = clinic_of({"code": "9919000011", "to": "2026-05-31"}, {"code": "9919000029", "from": "2026-06-01"})
     assert [moved.code_on(date(2026, 5, 31)), moved.code_on(date(2026, 6, 1))] == ["9919000011", "9919000029"]
 
 
 def test_a_result_may_carry_a_code_a_month_outside_of_its_days() -> None:
-    clinic = codes_of({"code": "9919000011", "to": "2026-05-31"}, {"code": "9919000029", "from": "2026-06-01"})
+    clinic = clinic_of({"code": "9919000011", "to": "2026-05-31"}, {"code": "9919000029", "from": "2026-06-01"})
     assert clinic.accepts_code("9919000011", date(2026, 7, 1))
     assert not clinic.accepts_code("9919000011", date(2026, 7, 2))
     assert clinic.accepts_code("9919000029", date(2026, 5, 1))
@@ -164,7 +160,7 @@ def test_a_result_may_carry_a_code_a_month_outside_of_its_days() -> None:
 )
 def test_wrong_days_of_a_code_are_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
-        codes_of(wrong)
+        clinic_of(wrong)
 
 
 def test_reference_numbers_and_bookings_are_configured_by_clinic(tmp_path: Path) -> None:

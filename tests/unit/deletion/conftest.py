@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from consumers.deletion import Deletion
 from tests.support.centre import Centre, make_keyring, make_settings, make_store
 
 NOW = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
@@ -15,3 +16,8 @@ def centre(tmp_path: Path) -> Iterator[Centre]:
     store = make_store(f"sqlite:///{tmp_path}/onshi.db")
     yield Centre(settings, make_keyring(tmp_path, settings, NOW), store)
     store.close()
+
+
+@pytest.fixture
+def deletion(centre: Centre) -> Deletion:
+    return Deletion(centre.settings, centre.keyring)

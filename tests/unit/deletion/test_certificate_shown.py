@@ -31,11 +31,6 @@ OVERCLAIMS = (
 )
 
 
-@pytest.fixture
-def deletion(centre: Centre) -> Deletion:
-    return Deletion(centre.settings, centre.keyring)
-
-
 def certified(centre: Centre, deletion: Deletion, level: str = "L1") -> None:
     add_file(centre)
     add_copy(centre)

@@ -20,11 +20,6 @@ NAMES = ("a", "b", "c", "d")
 
 
 @pytest.fixture
-def deletion(centre: Centre) -> Deletion:
-    return Deletion(centre.settings, centre.keyring)
-
-
-@pytest.fixture
 def proven(centre: Centre, deletion: Deletion) -> Centre:
     """Four erased copies, the head signed after them."""
     add_file(centre)

@@ -12,17 +12,15 @@ from pipeline.contents import SealedFile, file_context, name_context, record_con
 from pipeline.custody import FileOutcome
 from pipeline.errors import PermanentError
 from pipeline.events import FileCaptured, derive_id
-from pipeline.inquiry_settings import CodeDays
 from pipeline.oqs.answers import results
 from pipeline.oqs.records import parse_record_json
 from pipeline.sealing import KeyClass, Opener, Sealer, UnsealError
 from pipeline.storage.schema import copies, files, receipts
-from tests.support.centre import Centre, events_of, make_keyring, make_settings, make_store, types_of
+from tests.support.centre import Centre, clinic_of, events_of, make_keyring, make_settings, make_store, types_of
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 FACE = "OQSsiquc01res_face_99190000113fb0c1d97a64e8250b7e_20260512091533.xml"
 NOW = datetime(2026, 5, 12, 0, 15, 40, tzinfo=UTC)
-CODES = frozenset({"9919000011"})
 
 
 @pytest.fixture
@@ -153,27 +151,26 @@ def test_what_a_chart_waits_for_is_delivered_and_the_rest_is_not_due(
     folder: str, name: str, outcome: FileOutcome
 ) -> None:
     original = SealedFile(name, folder, (SAMPLES / folder / name).read_bytes())
-    assert read(original, CODES).outcome is outcome
+    assert read(original, clinic_of("9919000011")).outcome is outcome
 
 
 def test_a_file_of_another_institution_is_rejected_and_not_guessed() -> None:
     original = SealedFile(FACE, "face", (SAMPLES / "face" / FACE).read_bytes())
-    reading = read(original, frozenset({"9919000029"}))
+    reading = read(original, clinic_of("9919000029"))
     assert (reading.outcome, reading.reason, reading.record) == (FileOutcome.REJECTED, "foreign_institution", None)
 
 
 def test_an_old_and_a_new_institution_code_may_both_be_ours() -> None:
     original = SealedFile(FACE, "face", (SAMPLES / "face" / FACE).read_bytes())
-    assert read(original, frozenset({"9919000029", "9919000011"})).outcome is FileOutcome.PENDING
+    assert read(original, clinic_of("9919000029", "9919000011")).outcome is FileOutcome.PENDING
 
 
 def test_a_code_counts_only_near_its_own_days() -> None:
     original = SealedFile(FACE, "face", (SAMPLES / "face" / FACE).read_bytes())
-    codes = frozenset({"9919000011"})
-    ended = CodeDays.model_validate({"code": "9919000011", "to": "2026-04-30"})
-    long_ago = CodeDays.model_validate({"code": "9919000011", "to": "2026-03-31"})
-    assert read(original, codes, [ended]).outcome is FileOutcome.PENDING
-    assert read(original, codes, [long_ago]).reason == "foreign_institution"
+    ended = clinic_of({"code": "9919000011", "to": "2026-04-30"})
+    long_ago = clinic_of({"code": "9919000011", "to": "2026-03-31"})
+    assert read(original, ended).outcome is FileOutcome.PENDING
+    assert read(original, long_ago).reason == "foreign_institution"
 
 
 def test_medication_is_sealed_to_the_clinical_key(centre: Centre) -> None:

@@ -103,7 +103,7 @@ def test_verdicts(said: dict[str, Any], rows: list[PatientRow], verdicts: str, r
 
 def test_an_undecided_patient_always_needs_a_person() -> None:
     decided = decide_one(entry(names=("見本　花●",), insurer_number=None), row())
-    assert not decided.is_matched
+    assert decided.detail.patient_id is None
     assert decided.needs_review
 
 

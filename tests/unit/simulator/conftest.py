@@ -6,6 +6,7 @@ import pytest
 
 from producers.simulator.run import prepare
 from producers.simulator.terminal import Folders, Modes, SimulatedTerminal
+from tests.support.desk import Desk
 
 INSTITUTION = "9919000011"
 
@@ -44,3 +45,13 @@ def terminal_of(folders: Folders, clock: SetClock) -> Callable[..., SimulatedTer
         return prepare(folders, count=count, seed=seed, institution_code=INSTITUTION, clock=clock, modes=modes)
 
     return make
+
+
+@pytest.fixture
+def terminal(terminal_of: Callable[..., SimulatedTerminal]) -> SimulatedTerminal:
+    return terminal_of(count=120)
+
+
+@pytest.fixture
+def desk(terminal: SimulatedTerminal, folders: Folders) -> Desk:
+    return Desk(terminal, folders)
