@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, and_, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.clock import DRIFT_LIMIT
 from pipeline.events import EdgeReported
+from pipeline.storage.engine import insert_into
 from pipeline.storage.schema import edges
 from pipeline.topology import Edge
 
@@ -39,8 +39,7 @@ class EdgeState:
 
 def write(connection: Connection, report: EdgeReported, now: datetime) -> None:
     """Keep the newest report of an edge, in whichever order they arrive."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(edges).values(
+    statement = insert_into(connection, edges).values(
         clinic=report.clinic,
         edge=report.edge,
         last_seen=report.reported_at,

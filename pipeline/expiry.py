@@ -14,7 +14,6 @@ from typing import Final
 from cryptography import x509
 
 from pipeline.authority import Authority, AuthorityError
-from pipeline.broker.tls import Certificates
 from pipeline.clock import Clock
 from pipeline.metrics import CERTIFICATE_EXPIRY
 
@@ -23,14 +22,6 @@ FORGOTTEN_SECONDS: Final = 7 * 86400.0
 """How long an ended certificate that nobody renewed is still shown."""
 UNREADABLE: Final = 0.0
 """A file that is gone or damaged is as good as ended: nobody can connect with it."""
-
-
-def files_of(certificates: Certificates | None) -> dict[str, Path]:
-    """Name the files a process reaches the broker with."""
-    if certificates is None:
-        return {}
-    named = {"broker_authority": certificates.ca, "broker_client": certificates.cert}
-    return {name: path for name, path in named.items() if path is not None}
 
 
 def ends_at(path: Path) -> float:

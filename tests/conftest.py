@@ -4,10 +4,15 @@ import logging
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support import postgres
 from tests.support.postgres import PostgresNode
 from tests.support.rabbit import NotInstalledError, RabbitNode
+
+# A busy machine is slow, and no law is broken by that.
+settings.register_profile("without haste", deadline=None)
+settings.load_profile("without haste")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, bindparam, exists, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from consumers.consent.facts import Thin
 from consumers.consent.fetching.plan import FETCHED
@@ -20,7 +19,7 @@ from consumers.consent.grants import Grant
 from pipeline.events import ConsentExpired, ConsentExpiring, ConsentRecorded, Event, RecordParsed
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.outcome import Outcome
-from pipeline.storage.engine import insert_new
+from pipeline.storage.engine import insert_into, insert_new
 from pipeline.storage.schema import grants, standings, unheld_answers
 
 MOST = 200
@@ -188,8 +187,7 @@ def _standing_row(entry: Entry, expiring_before: timedelta, now: datetime) -> di
 
 def _stand(connection: Connection) -> Any:
     """Write a standing where none is, or where an older one is; the condition is the order described above."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(standings)
+    statement = insert_into(connection, standings)
     new, held = statement.excluded, standings.c
     ends_sooner = and_(new.until.is_not(None), or_(held.until.is_(None), new.until < held.until))
     ends_alike = or_(new.until == held.until, and_(new.until.is_(None), held.until.is_(None)))

@@ -15,7 +15,6 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import Connection, Row, Update, and_, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from consumers.deletion import orders
 from pipeline import access, certificates, edge_reports
@@ -41,7 +40,7 @@ from pipeline.oqs.names import parse_name
 from pipeline.outcome import Outcome
 from pipeline.sealing import Opener, UnsealError
 from pipeline.settings import Settings
-from pipeline.storage.engine import insert_new
+from pipeline.storage.engine import insert_into, insert_new
 from pipeline.storage.schema import copies, files, hold_answers, receipts
 from pipeline.topology import Role
 
@@ -264,8 +263,7 @@ def _write_failed(connection: Connection, failed: Failed) -> None:
 
 def _write_answer(connection: Connection, answer: Answer) -> None:
     """Keep an answer; once missed, a copy stays missed, for the terminal's two answers may overtake one another."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(hold_answers).values(
+    statement = insert_into(connection, hold_answers).values(
         hold_id=answer.hold_id, copy_id=answer.copy_id, kept=answer.kept, at=answer.at
     )
     connection.execute(

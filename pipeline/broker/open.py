@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pipeline.broker.port import Broker
-from pipeline.broker.rabbitmq import RabbitBroker
 from pipeline.broker.tls import Certificates
 from pipeline.errors import PermanentError
 
@@ -26,5 +25,8 @@ def open_broker(url: str, state_dir: Path, certificates: Certificates | None = N
 
         return EmbeddedBroker(state_dir / EMBEDDED_FILE)
     if scheme in ("amqp", "amqps"):
+        # pika is slow to import, and a single clinic never needs it.
+        from pipeline.broker.rabbitmq import RabbitBroker  # noqa: PLC0415
+
         return RabbitBroker(url, certificates)
     raise PermanentError("configuration", "broker.url must begin with embedded:, amqp:// or amqps://")

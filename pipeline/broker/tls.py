@@ -19,6 +19,14 @@ class Certificates:
     key: Path | None = None
 
 
+def files_of(certificates: Certificates | None) -> dict[str, Path]:
+    """Name the files a process reaches the broker with."""
+    if certificates is None:
+        return {}
+    named = {"broker_authority": certificates.ca, "broker_client": certificates.cert}
+    return {name: path for name, path in named.items() if path is not None}
+
+
 def context_of(certificates: Certificates) -> ssl.SSLContext:
     """Make the context of a connection. Read anew for each connection, so that a renewed certificate is taken.
 

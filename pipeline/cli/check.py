@@ -13,12 +13,13 @@ from pipeline.ballast import is_spent
 from pipeline.broker.open import open_broker
 from pipeline.broker.port import Broker
 from pipeline.broker.rabbitmq import RabbitBroker
+from pipeline.broker.tls import files_of
 from pipeline.cli import check_vendors
 from pipeline.cli.desk import Desk, as_text
 from pipeline.cli.fitness import unfit_files
 from pipeline.clinic_settings import Chart, Clinic, Terminal
 from pipeline.errors import OnshiError, PermanentError
-from pipeline.expiry import UNREADABLE, ends_at, files_of
+from pipeline.expiry import UNREADABLE, ends_at
 from pipeline.keyring import Keyring
 from pipeline.provisioning.rendering import within_reach
 from pipeline.sealing import KeyClass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.authority import Authority
 from pipeline.cli.group_files import GroupFiles
-from pipeline.cli.keys import issue_keys
+from pipeline.cli.key_care import issue_keys
 from pipeline.cli.main import WrongUseError
 from pipeline.cli.provision import apply_now
 from pipeline.group import edge_user

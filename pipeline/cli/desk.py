@@ -10,9 +10,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy import Connection
 
 from pipeline import access
@@ -120,17 +117,9 @@ class Desk:
 
 def print_table(rows: Sequence[dict[str, Any]], columns: dict[str, str], title: str) -> None:
     """Print a table; full-width characters count as two columns."""
-    table = Table(title=f"{title} ({len(rows)})", title_justify="left", header_style="bold")
-    for heading in columns.values():
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        # Text, not markup: a name may hold brackets.
-        table.add_row(*(Text(as_text(row.get(key))) for key in columns))
-    console = Console(soft_wrap=False)
-    if not console.is_terminal:
-        # A log or a pipe has no width of its own; a table cut at 80 columns would help nobody.
-        console = Console(width=200)
-    console.print(table)
+    from pipeline.cli.tables import draw  # noqa: PLC0415 - rich is slow to import, and most answers are lines or JSON
+
+    draw([[as_text(row.get(key)) for key in columns] for row in rows], tuple(columns.values()), title)
 
 
 def as_text(value: object) -> str:

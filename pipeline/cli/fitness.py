@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pipeline.broker.open import EMBEDDED_FILE
 from pipeline.errors import AwayError, UnfitStateError
 from pipeline.settings import Settings
-from pipeline.storage import open_store
 from pipeline.topology import CENTRE_ROLES, Role
 
 
@@ -30,7 +29,8 @@ def unfit_files(settings: Settings) -> list[str]:
 
 
 def _require_fit_files(settings: Settings, roles: Sequence[Role]) -> None:
-    # Imported where there is such a file: a role of the centre starts without an edge's modules.
+    # Imported where there is such a file: a role of the centre starts without an edge's modules, and an edge without
+    # the store's.
     for clinic in settings.clinics:
         if Role.TERMINAL in roles:
             from producers import terminal  # noqa: PLC0415
@@ -48,6 +48,8 @@ def _require_fit_files(settings: Settings, roles: Sequence[Role]) -> None:
 
 
 def _require_fit_store(url: str) -> None:
+    from pipeline.storage import open_store  # noqa: PLC0415
+
     try:
         store = open_store(url)
         try:

@@ -6,7 +6,7 @@ import pwd
 from argparse import Namespace
 from pathlib import Path
 
-from pipeline.cli.keys import issue_keys
+from pipeline.cli.key_care import issue_keys
 from pipeline.cli.main import WrongUseError
 from pipeline.settings import Settings, load
 

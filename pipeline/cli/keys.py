@@ -1,31 +1,19 @@
-"""`onshi keys list|destroy|rotate`, and which keys does this configuration need, now and as months go by?"""
+"""`onshi keys list|destroy|rotate|backup|restore`: which keys are there, and which end or are replaced now?"""
 
-import logging
-import os
-import pwd
-import threading
 from argparse import Namespace
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
-from pipeline import keyring, outbox, retention, standing_keys
+from pipeline import retention, standing_keys
 from pipeline.cli.desk import Desk
+from pipeline.cli.key_care import tell_edges
 from pipeline.cli.keys_kept import keep, required_manager
 from pipeline.cli.main import WrongUseError
-from pipeline.clock import Clock
-from pipeline.errors import OnshiError
-from pipeline.key_bundle import published
 from pipeline.key_rotation import rotate
-from pipeline.keyring import EpochKey, Keyring
+from pipeline.keyring import EpochKey
 from pipeline.sealing import KeyClass
 from pipeline.settings import Settings
-from pipeline.storage import Store
-from pipeline.topology import Role
 
-LOG = logging.getLogger("onshi.keys")
-FIRST_SECONDS: Final = 60.0
-EVERY_SECONDS: Final = 3600.0
 _COLUMNS = {
     "clinic": "clinic",
     "class": "class",
@@ -34,13 +22,6 @@ _COLUMNS = {
     "due_at": "ends by policy (JST)",
     "destroyed_at": "destroyed (JST)",
 }
-
-
-def issue_keys(settings: Settings, now: datetime | None = None) -> None:
-    """Make the keys that are missing for the configured clinics, twelve months ahead."""
-    clinics = [clinic.id for clinic in settings.clinics]
-    keyring.issue(settings.keys.dir, clinics, settings.edges, now or datetime.now(UTC))
-    keyring.issue_vendors(settings.keys.dir, [vendor.id for vendor in settings.vendors])
 
 
 def keys(settings: Settings, arguments: Namespace) -> int:
@@ -149,61 +130,3 @@ def _destroy_one(desk: Desk, key: EpochKey, actor: retention.Actor) -> dict[str,
     desk.opener.forget()
     counts = {"kept": made.kept, "emptied": made.emptied}
     return {**answer, **counts, "refused": None, "destroyed_at": made.key.destroyed_at}
-
-
-# As months go by
-
-
-def caretaker(
-    settings: Settings, ring: Keyring, store: Store | None, clock: Clock
-) -> Callable[[threading.Event], None]:
-    """Make the part that issues the keys of coming months, and with a store ends those whose time is up."""
-
-    def run(stop: threading.Event) -> None:
-        pause = FIRST_SECONDS
-        while not stop.wait(pause):
-            tend(settings, ring, store, clock.now())
-            pause = EVERY_SECONDS
-
-    return run
-
-
-def tell_edges(settings: Settings, ring: Keyring, store: Store, now: datetime) -> None:
-    """Say to every edge what it may seal to, where that has not been said: monthly, as new months are issued."""
-    ring.reload()
-    events = [(event, None) for event in published(ring.ring, settings.edges)]
-    with store.transaction() as connection:
-        outbox.add(connection, Role.DELETION, events, now, timedelta(seconds=settings.centre.republish_seconds))
-
-
-def _finish_standing(settings: Settings, ring: Keyring, store: Store, actor: retention.Actor, now: datetime) -> int:
-    ended = 0
-    for key in standing_keys.replaced(ring):
-        try:
-            count = standing_keys.finish(store, ring, key, actor, now, configured=settings.edges)
-        except OnshiError as error:
-            LOG.warning("key kept", extra={"clinic": key.clinic, "reason": f"{key.key_class}: {error}"})
-        else:
-            LOG.info("key destroyed", extra={"clinic": key.clinic, "reason": str(key.key_class), "count": count})
-            ended += 1
-    return ended
-
-
-def tend(settings: Settings, ring: Keyring, store: Store | None, now: datetime) -> int:
-    """Do what is due; returns how many keys were destroyed. What is refused is asked again next time."""
-    issue_keys(settings, now)
-    if store is not None:
-        tell_edges(settings, ring, store, now)
-    actor = retention.Actor("-", pwd.getpwuid(os.geteuid()).pw_name)
-    ended = _finish_standing(settings, ring, store, actor, now) if store else 0
-    for key in retention.due(ring, settings.retention, now) if store else []:
-        assert store is not None
-        name = f"{key.key_class} {key.epoch}"
-        try:
-            made = retention.destroy(store, ring, key, actor, now)
-        except OnshiError as error:
-            LOG.warning("key kept", extra={"clinic": key.clinic, "reason": f"{name}: {error}"})
-        else:
-            LOG.info("key destroyed", extra={"clinic": key.clinic, "reason": name, "count": made.emptied})
-            ended += 1
-    return ended

@@ -5,56 +5,38 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pipeline.ballast import Ballast, keeper
 from pipeline.broker.open import open_broker
+from pipeline.broker.tls import files_of
 from pipeline.broker.watched import WatchedBroker
-from pipeline.cli.keys import caretaker, issue_keys
+from pipeline.cli.parts import part_of
 from pipeline.cli.supervise import Part
-from pipeline.cli.turns import in_turns
 from pipeline.clock import Clock, SystemClock
-from pipeline.errors import AwayError, OnshiError
+from pipeline.errors import OnshiError
 from pipeline.events import EdgeReported
-from pipeline.expiry import ExpiryWatch, files_of, watcher
 from pipeline.keyring import Keyring
 from pipeline.metrics import DISK_FREE, show_edge
 from pipeline.pulse import Pulse
-from pipeline.runner import Runner
-from pipeline.settings import BALLAST_NAME, Settings
-from pipeline.storage import Store, open_store
+from pipeline.settings import Settings
 from pipeline.topology import CENTRE_ROLES, CHART_EDGE, EDGE_ROLES, Reader, Role, build
 from pipeline.vendor_register import Register
 
+if TYPE_CHECKING:
+    from pipeline.cli.centre import Centre
+
 LOG = logging.getLogger("onshi.supervisor")
+READY_FIRST_SECONDS = 0.1
 READY_EVERY_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.5
 MISSED_EVERY_SECONDS = 1.0
 DECLARE_EVERY_SECONDS = 60.0
 MEASURE_EVERY = 5
 """Every how many looks an edge's counts are measured; each asks its ledger."""
-
-PARTS: dict[Role, str] = {
-    Role.TERMINAL: "producers.terminal:TerminalRole",
-    Role.CHART: "producers.chart:ChartRole",
-    Role.PARSING: "consumers.parsing:Parsing",
-    Role.RECONCILIATION: "consumers.reconciliation:Reconciliation",
-    Role.CONSENT: "consumers.consent:Consent",
-    Role.FORWARDING: "consumers.forwarding:Forwarding",
-    Role.DELETION: "consumers.deletion:Deletion",
-    Role.PUBLICATION: "consumers.publication:Publication",
-}
-"""Where each role's own part is. Imported when it is needed: a process that runs one role starts twice as fast."""
-
-
-def _part(role: Role) -> Any:
-    module, _, name = PARTS[role].partition(":")
-    return getattr(import_module(module), name)
 
 
 def _free_bytes(folder: Path) -> float:
@@ -85,31 +67,35 @@ class Assembly:
         self._settings = settings
         self._roles = tuple(roles)
         self._clock = clock or SystemClock()
-        if any(role in CENTRE_ROLES for role in roles):
-            issue_keys(settings)
-        self._keyring = Keyring(settings.keys.dir)
+        self._centre = self._open_centre() if any(role in CENTRE_ROLES for role in roles) else None
+        self._keyring = self._centre.keyring if self._centre else Keyring(settings.keys.dir)
         broker = open_broker(settings.broker.url, settings.state, settings.broker.certificates)
         self._broker = WatchedBroker(broker, declares=settings.broker.declare)
-        self._store = open_store(settings.store.url) if any(role in CENTRE_ROLES for role in roles) else None
-        self._schema_made = threading.Lock()
-        self._has_schema = False
         self.pulses: list[Pulse] = []
         DISK_FREE.set_function(lambda: _free_bytes(settings.state))
 
     def parts(self) -> list[Part]:
         """Make the parts; the topology is declared beside them, so that an edge works on while the broker is away."""
         made = [Part("topology", self._keep_declared)]
-        if self._store and _is_kept_here(self._settings):
-            path, size = self._settings.state / BALLAST_NAME, self._settings.centre.ballast_bytes
-            made.append(Part("ballast", keeper(Ballast(path, size, "centre"))))
-        if self._store:
-            ends_keys = self._store if Role.DELETION in self._roles else None
-            made.append(Part("keys", caretaker(self._settings, self._keyring, ends_keys, self._clock)))
+        if self._centre:
+            made.extend(self._centre.parts())
         if files := files_of(self._settings.broker.certificates):
-            made.append(Part("certificates", watcher(ExpiryWatch(files, self._authority(), self._clock))))
+            made.append(Part("certificates", self._watch_certificates(files)))
         for role in self._roles:
             made.extend(self._edge_parts(role) if role in EDGE_ROLES else [self._centre_part(role)])
         return made
+
+    def _open_centre(self) -> "Centre":
+        # Store and runner are slow to import, and an edge has neither.
+        from pipeline.cli.centre import Centre  # noqa: PLC0415
+
+        return Centre(self._settings, self._roles, self._clock)
+
+    def _watch_certificates(self, files: Mapping[str, Path]) -> Callable[[threading.Event], None]:
+        # What reads certificates is slow to import, and on the embedded broker there are none.
+        from pipeline.expiry import ExpiryWatch, watcher  # noqa: PLC0415
+
+        return watcher(ExpiryWatch(files, self._authority(), self._clock))
 
     def _authority(self) -> Path | None:
         """Say where the group's authority is, in the role that shows what is the group's."""
@@ -118,8 +104,8 @@ class Assembly:
 
     def close(self) -> None:
         self._broker.close()
-        if self._store:
-            self._store.close()
+        if self._centre:
+            self._centre.close()
 
     def _keep_declared(self, stop: threading.Event) -> None:
         """Declare at the start, and again when a part misses something: a broker may come back empty."""
@@ -150,47 +136,13 @@ class Assembly:
             pause = min(pause * 2, 30)
 
     def _centre_part(self, role: Role) -> Part:
+        assert self._centre is not None
         pulse = Pulse(role)
         self.pulses.append(pulse)
-
-        def run(stop: threading.Event) -> None:
-            assert self._store is not None
-            self._prepare_store(self._store, pulse, stop)
-            in_turns(self._settings, stop, lambda settings, turn: self._runner(role, settings, pulse).run(turn))
-
-        return Part(role, run)
-
-    def _runner(self, role: Role, settings: Settings, pulse: Pulse) -> Runner:
-        assert self._store is not None
-        return Runner(
-            _part(role)(settings, self._keyring),
-            self._store,
-            self._broker,
-            self._clock,
-            batch=settings.centre.batch,
-            repeat_after=timedelta(seconds=settings.centre.republish_seconds),
-            pulse=pulse,
-            has_vendors=bool(settings.vendors),
-            is_shared=len(settings.clinics) > 1,
-        )
-
-    def _prepare_store(self, store: Store, pulse: Pulse, stop: threading.Event) -> None:
-        while not stop.is_set():
-            with self._schema_made:
-                if self._has_schema:
-                    return
-                try:
-                    store.make_schema()
-                except AwayError as error:
-                    LOG.warning("store away", extra={"reason": str(error)})
-                    pulse.not_ready("store_away")
-                else:
-                    self._has_schema = True
-            pulse.beat()
-            stop.wait(0 if self._has_schema else 1)
+        return self._centre.part(role, self._broker, pulse)
 
     def _edge_parts(self, role: Role) -> Iterator[Part]:
-        edge_role = _part(role)
+        edge_role = part_of(role)
         for clinic in self._settings.clinics:
             if role is Role.TERMINAL:
                 for terminal in clinic.terminals:
@@ -230,15 +182,12 @@ class Assembly:
         return Part(name, run)
 
 
-def _is_kept_here(settings: Settings) -> bool:
-    """Say whether the centre writes to a disk of this machine."""
-    return settings.broker.url.startswith("embedded:") or settings.store.url.startswith("sqlite:")
-
-
 def _watch(role: _EdgeRole, pulse: Pulse, done: threading.Event) -> None:
     """Carry an edge's own signs of life over to its pulse."""
-    last, looks = 0.0, 0
-    while not done.wait(READY_EVERY_SECONDS):
+    last, looks, pause = 0.0, 0, READY_FIRST_SECONDS
+    while not done.wait(pause):
+        # Soon at first: what waits for the role has nothing else to wait for.
+        pause = min(2 * pause, READY_EVERY_SECONDS)
         looks += 1
         if looks % MEASURE_EVERY == 0 and isinstance(role, _Measured):
             # A role that is just ending has closed its ledger.

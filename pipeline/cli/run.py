@@ -1,6 +1,5 @@
 """`onshi run [ROLE …]`: keep the product running until SIGTERM or SIGINT, then finish the work in hand."""
 
-import logging
 import signal
 import threading
 from argparse import Namespace
@@ -9,13 +8,9 @@ from pathlib import Path
 
 from pipeline import logs
 from pipeline.cli.fitness import require_fit
-from pipeline.cli.roles import Assembly
-from pipeline.cli.supervise import run_processes, run_threads
-from pipeline.health import HealthServer
+from pipeline.cli.supervise import run_processes
 from pipeline.settings import Settings
 from pipeline.topology import Role
-
-LOG = logging.getLogger("onshi.supervisor")
 
 
 def run(settings: Settings, arguments: Namespace) -> int:
@@ -42,15 +37,8 @@ def run_roles(settings: Settings, config: Path, roles: Sequence[Role], stop: thr
     if len(roles) > 1 and not settings.broker.url.startswith("embedded:"):
         run_processes(config, roles, stop, lambda: require_fit(settings, roles))
         return 0
-    assembly = Assembly(settings, roles)
-    parts = assembly.parts()
-    health = HealthServer(settings.http.host, settings.http.port, assembly.pulses)
-    health.start()
-    LOG.info("started", extra={"count": len(parts)})
-    try:
-        run_threads(parts, stop)
-    finally:
-        health.stop()
-        assembly.close()
-    LOG.info("stopped")
+    # The process that only keeps others running has no need of what they work with.
+    from pipeline.cli.session import work  # noqa: PLC0415
+
+    work(settings, roles, stop)
     return 0

@@ -12,7 +12,8 @@ from pipeline.cli.main import WrongUseError
 from pipeline.errors import PermanentError
 from pipeline.settings import Settings
 from pipeline.storage import Store, open_store
-from pipeline.storage.migrate import Fit, Standing, lacking, look
+from pipeline.storage.migrate import lacking
+from pipeline.storage.standing import Fit, Standing, look
 from pipeline.storage.upgrades import upgrades
 
 _FITS = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.authority import Authority, Purpose
 from pipeline.cli.group_files import GroupFiles
-from pipeline.cli.keys import issue_keys
+from pipeline.cli.key_care import issue_keys
 from pipeline.cli.main import WrongUseError
 from pipeline.group import edge_user
 from pipeline.key_bundle import hand_over

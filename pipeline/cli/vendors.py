@@ -9,7 +9,7 @@ from typing import Any
 from consumers.publication.records import VendorKeyError, VendorKeys
 from pipeline.authority import Authority, Purpose
 from pipeline.cli.group_files import GroupFiles
-from pipeline.cli.keys import issue_keys
+from pipeline.cli.key_care import issue_keys
 from pipeline.cli.main import WrongUseError
 from pipeline.cli.provision import apply_now
 from pipeline.cli.tail import tail

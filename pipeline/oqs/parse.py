@@ -1,4 +1,4 @@
-"""What record does a file hold, and has it arrived whole?
+"""What record does a file hold?
 
 Name and content must agree: a record is only made when the content is of the kind that the name says.
 """
@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from lxml import etree
 
-from pipeline.oqs.archive import has_directory, open_member
+from pipeline.oqs.archive import open_member
 from pipeline.oqs.mapping import read_model
 from pipeline.oqs.names import Direction, Extension, FileName, MessageKind
 from pipeline.oqs.reader import MAX_BYTES, decode_cp932, read_tree
@@ -26,6 +26,7 @@ from pipeline.oqs.records import (
     UploadReceipt,
 )
 from pipeline.oqs.rejection import RejectedError, RejectReason
+from pipeline.oqs.whole import has_pdf_end
 
 XmlRecord = (
     type[EligibilityRecord]
@@ -95,10 +96,6 @@ _REQUEST_MARKS: Final[dict[str, frozenset[MessageKind]]] = {
 }
 
 _ANSWER_MARKS: Final = frozenset({"ProcessExecutionTime", "SegmentOfResult", "ResultCode", "ProcessingResultStatus"})
-_CURED_BY_WAITING: Final = frozenset(
-    {RejectReason.EMPTY, RejectReason.TRUNCATED, RejectReason.MALFORMED, RejectReason.ENCODING}
-)
-_PDF_TAIL: Final = 1024
 
 
 def parse(name: FileName, content: bytes, archive_password: bytes | None = None) -> Record:
@@ -115,24 +112,6 @@ def parse(name: FileName, content: bytes, archive_password: bytes | None = None)
             raise RejectedError(RejectReason.ARCHIVE_UNEXPECTED)
         return _read_document(name, member.extension, member.content)
     return _read_document(name, name.extension, content)
-
-
-def is_complete(name: FileName, content: bytes) -> bool:
-    """Say whether the bytes look whole, so that waiting would not change them.
-
-    A file that no waiting will make good is whole too: `parse` then says what is wrong with it.
-    """
-    if name.extension is Extension.ERR:
-        return bool(content)
-    if name.extension is Extension.PDF:
-        return _has_pdf_end(content)
-    if name.extension is Extension.ZIP:
-        return has_directory(content)
-    try:
-        read_tree(content)
-    except RejectedError as rejected:
-        return rejected.reason not in _CURED_BY_WAITING
-    return True
 
 
 def record_type(name: FileName) -> XmlRecord:
@@ -192,13 +171,9 @@ def _read_pdf(content: bytes) -> PdfDocument:
         raise RejectedError(RejectReason.EMPTY)
     if len(content) > MAX_BYTES:
         raise RejectedError(RejectReason.TOO_LARGE)
-    if not (content.startswith(b"%PDF-") and _has_pdf_end(content)):
+    if not (content.startswith(b"%PDF-") and has_pdf_end(content)):
         raise RejectedError(RejectReason.PDF_INCOMPLETE)
     return PdfDocument(schema_kind="pdf", size=len(content))
-
-
-def _has_pdf_end(content: bytes) -> bool:
-    return b"%%EOF" in content[-_PDF_TAIL:]
 
 
 def _read_notice(content: bytes) -> ErrNotice:

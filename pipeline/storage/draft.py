@@ -16,7 +16,8 @@ from sqlalchemy import create_engine
 
 from pipeline.storage.columns import Moment
 from pipeline.storage.engine import metadata
-from pipeline.storage.migrate import MIGRATIONS, configuration, revisions
+from pipeline.storage.migrate import configuration
+from pipeline.storage.standing import MIGRATIONS, revisions
 
 _TEMPLATE: Final = '''\
 """{says}: say here whom it serves."""

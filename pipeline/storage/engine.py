@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from pipeline.errors import AwayError, TransientError
 from pipeline.private import make_private
 from pipeline.storage.schema import metadata
+from pipeline.storage.standing import Fit, look
 
 BUSY_SECONDS = 30
 _NAME = "onshi"
@@ -76,12 +76,12 @@ class Store:
         Raises:
             SchemaError: the store is of another release. It is left as it is.
         """
-        # Alembic is slow to import, and needed once.
-        from pipeline.storage.migrate import Fit, look, make  # noqa: PLC0415
-
         with self.reading() as connection:
             if look(connection).fit is Fit.CURRENT:
                 return
+        # Alembic is slow to import, and needed once.
+        from pipeline.storage.migrate import make  # noqa: PLC0415
+
         with self._changing_schema() as connection:
             make(connection)
 
@@ -204,7 +204,7 @@ def _begin_immediate(connection: Connection) -> None:
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows; one whose primary key is there already is left as it is."""
     if rows:
-        statement = _insert(connection, table).on_conflict_do_nothing()
+        statement = insert_into(connection, table).on_conflict_do_nothing()
         connection.execute(statement, list(rows))
 
 
@@ -222,7 +222,7 @@ def upsert(
     """
     if not rows:
         return
-    statement = _insert(connection, table)
+    statement = insert_into(connection, table)
     excluded = statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
@@ -232,9 +232,16 @@ def upsert(
     connection.execute(statement, list(rows))
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+def insert_into(connection: Connection, table: Table) -> Any:
+    """Begin an insert that may say what becomes of a row that is there already; each dialect has its own."""
+    # One of the two is always imported for nothing, with every driver there is for it.
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+    return sqlite.insert(table)
 
 
 __all__ = [
@@ -243,6 +250,7 @@ __all__ = [
     "StoreConflictError",
     "StoreFaultError",
     "before_locking",
+    "insert_into",
     "insert_new",
     "metadata",
     "open_store",

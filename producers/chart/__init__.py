@@ -1,6 +1,8 @@
-"""How do results reach a clinic's chart, and its patient list the centre? Needs no store and no other clinic."""
+"""How do results reach a clinic's chart, and its patient list the centre? Needs no store and no other clinic.
+
+The role itself is `producers.chart.role`, which whoever only asks its files need not load.
+"""
 
 from producers.chart.ledger import FORMAT, ledger_path
-from producers.chart.role import ChartRole
 
-__all__ = ["FORMAT", "ChartRole", "ledger_path"]
+__all__ = ["FORMAT", "ledger_path"]

@@ -2,19 +2,18 @@
 
 It reads each file once it is whole, keeps it sealed in a spool, publishes it until the centre has it, places
 requests and erases what it is ordered to. It speaks only to the broker and never opens the store.
+The role itself is `producers.terminal.role`, which whoever only asks its files need not load.
 """
 
 from producers.terminal.holdings import Holdings, ballast_path, spool_holdings
 from producers.terminal.ledger import FORMAT, custody_counts, ledger_path
 from producers.terminal.proof import Fault, find_faults
 from producers.terminal.resend import resend
-from producers.terminal.role import TerminalRole
 
 __all__ = [
     "FORMAT",
     "Fault",
     "Holdings",
-    "TerminalRole",
     "ballast_path",
     "custody_counts",
     "find_faults",

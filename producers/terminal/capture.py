@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.oqs.names import FileName
-from pipeline.oqs.parse import is_complete
+from pipeline.oqs.whole import is_complete
 from producers.terminal import copies
 from producers.terminal.faults import Faults
 from producers.terminal.folders import Folders, ShareAwayError, ShareFolder

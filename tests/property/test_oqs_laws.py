@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from pipeline.oqs.names import FileName, MessageKind, parse_name, request_name, response_name
-from pipeline.oqs.parse import is_complete, parse
+from pipeline.oqs.parse import parse
 from pipeline.oqs.records import parse_record_json, record_json
 from pipeline.oqs.rejection import RejectedError
 from pipeline.oqs.requests import (
@@ -28,6 +28,7 @@ from pipeline.oqs.requests import (
     read_request,
 )
 from pipeline.oqs.times import format_instant, parse_instant, parse_until
+from pipeline.oqs.whole import is_complete
 from pipeline.oqs.writer import render
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*/*.xml"))

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from pipeline.cli.keys import issue_keys
+from pipeline.cli.key_care import issue_keys
 from pipeline.settings import load
 from tests.support.eventually import eventually
 from tests.support.postgres import PostgresNode

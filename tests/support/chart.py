@@ -17,7 +17,7 @@ from pipeline.keyring import Keyring, issue
 from pipeline.sealing import Sealer
 from pipeline.settings import Settings
 from pipeline.topology import CHART_EDGE, Edge, build
-from producers.chart import ChartRole
+from producers.chart.role import ChartRole
 
 CLINIC = "c001"
 EDGES = (Edge(CLINIC, "t1"), Edge(CLINIC, CHART_EDGE))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pipeline.clock import SystemClock
 from pipeline.keyring import Keyring
-from producers.chart import ChartRole
 from producers.chart.folder import FolderChart
 from producers.chart.ledger import Ledger
 from producers.chart.port import ChartPort
+from producers.chart.role import ChartRole
 from producers.chart.stages import LedgerStages
 from tests.support.chart import CLINIC, open_embedded, settings_in
 

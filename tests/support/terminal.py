@@ -28,7 +28,8 @@ from pipeline.keyring import Keyring, issue
 from pipeline.sealing import Opener, Sealer
 from pipeline.settings import CentreSettings, EdgeSettings, KeysSettings, Settings
 from pipeline.topology import Binding, Exchange, QueueSpec, Topology, build
-from producers.terminal import TerminalRole, custody_counts, ledger_path
+from producers.terminal import custody_counts, ledger_path
+from producers.terminal.role import TerminalRole
 from tests.support.eventually import eventually
 
 E = TypeVar("E", bound=Event)

@@ -10,7 +10,6 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.booking_row import BookingRow, bookings_from_bytes, bookings_to_bytes
 from pipeline.contents import booking_context, bookings_context
@@ -19,6 +18,7 @@ from pipeline.keyring import Keyring
 from pipeline.oqs.times import JST
 from pipeline.persons import patient_hash
 from pipeline.sealing import KeyClass, Opener, Sealer
+from pipeline.storage.engine import insert_into
 from pipeline.storage.schema import booking_lists, bookings
 
 _MONTH: Final = timedelta(days=31)
@@ -93,9 +93,8 @@ def take(connection: Connection, taken: Sequence[TakeBookings], now: datetime) -
 
 
 def _is_newest(connection: Connection, event: BookingsChanged, taken_at: datetime) -> bool:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     row = {"clinic": event.clinic, "list_id": event.list_id, "taken_at": taken_at, "rows": event.rows}
-    statement = dialect.insert(booking_lists).values(**row)
+    statement = insert_into(connection, booking_lists).values(**row)
     statement = statement.on_conflict_do_update(
         index_elements=["clinic"], set_=row, where=booking_lists.c.taken_at < taken_at
     )
@@ -108,8 +107,7 @@ def _replace(connection: Connection, write: TakeBookings, taken_at: datetime) ->
     own = bookings.c.clinic == event.clinic
     connection.execute(delete(bookings).where(own, bookings.c.day > today))
     connection.execute(delete(bookings).where(own, bookings.c.day < today - _MONTH * (write.kept_months + 1)))
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(bookings)
+    statement = insert_into(connection, bookings)
     changed = {name: statement.excluded[name] for name in ("sealed", "list_id", "taken_at")}
     statement = statement.on_conflict_do_update(index_elements=list(bookings.primary_key.columns), set_=changed)
     rows = [

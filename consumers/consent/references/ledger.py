@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from consumers.consent.references.rows import Key, Reference, number_hash
 from consumers.consent.references.state import Reason, ReferenceState
 from pipeline.keyring import Keyring
 from pipeline.sealing import KeyClass, Sealer
+from pipeline.storage.engine import insert_into
 from pipeline.storage.schema import reference_numbers, results
 
 _NUMBERS = reference_numbers.c
@@ -70,8 +70,7 @@ def write(connection: Connection, keyring: Keyring, sealer: Sealer, made: Sequen
     for each in made:
         row = _row(keyring, sealer, each, now)
         changed = {name: value for name, value in row.items() if name not in _UNCHANGED}
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(reference_numbers).values(**row)
+        statement = insert_into(connection, reference_numbers).values(**row)
         connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=changed, where=_may_replace(each)))
 
 

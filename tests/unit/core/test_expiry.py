@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.authority import Authority, Purpose, found
-from pipeline.broker.tls import Certificates
+from pipeline.broker.tls import Certificates, files_of
 from pipeline.cli.roles import Assembly
 from pipeline.clock import SystemClock
-from pipeline.expiry import FORGOTTEN_SECONDS, UNREADABLE, ExpiryWatch, ends_at, files_of, signed_by
+from pipeline.expiry import FORGOTTEN_SECONDS, UNREADABLE, ExpiryWatch, ends_at, signed_by
 from pipeline.metrics import CERTIFICATE_EXPIRY
 from pipeline.settings import load
 from pipeline.topology import Role

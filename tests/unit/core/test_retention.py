@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from pipeline import access, holds, invariants, keyring, retention
-from pipeline.cli.keys import tend
+from pipeline.cli.key_care import tend
 from pipeline.contents import file_context, name_context, record_context, result_context
 from pipeline.events import EdgeReported
 from pipeline.keyring import EpochKey, Keyring

@@ -9,10 +9,11 @@ from consumers.parsing import Parsing
 from pipeline.broker.embedded import EmbeddedBroker
 from pipeline.broker.embedded_tables import Tables
 from pipeline.broker.port import TopologyError
-from pipeline.cli import roles
+from pipeline.cli import centre, roles
 from pipeline.cli.roles import Assembly
 from pipeline.cli.turns import in_turns
 from pipeline.keyring import Keyring
+from pipeline.pulse import Pulse
 from pipeline.settings import Settings, load
 from pipeline.topology import Role, build, work_queue
 from tests.support.centre import make_settings
@@ -65,7 +66,7 @@ def test_a_running_role_begins_anew_with_a_clinic_that_comes_to_its_group(
         made.append(len(settings.clinics))
         return Parsing(settings, keyring)
 
-    monkeypatch.setattr(roles, "_part", lambda _: parsing)
+    monkeypatch.setattr(centre, "part_of", lambda _: parsing)
     assembly, stop = Assembly(load(tmp_path, {}), [Role.PARSING]), threading.Event()
     (part,) = (part for part in assembly.parts() if part.name == Role.PARSING)
     thread = threading.Thread(target=part.run, args=(stop,))
@@ -104,3 +105,29 @@ def test_a_clinic_that_comes_to_a_running_group_is_served_until_it_leaves(tmp_pa
         stop.set()
         thread.join(10)
     assert not thread.is_alive()
+
+
+class Idle:
+    """An edge that has nothing to do."""
+
+    def run(self, stop: threading.Event) -> None:
+        stop.wait()
+
+    def is_ready(self) -> tuple[bool, str]:
+        return True, ""
+
+    def last_tick(self) -> float:
+        return 1.0
+
+
+def test_an_edge_that_is_ready_says_so_long_before_its_second_look_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles, "READY_EVERY_SECONDS", 3600.0)
+    pulse, done = Pulse("terminal c001/t1"), threading.Event()
+    assert pulse.why_not_ready
+    thread = threading.Thread(target=roles._watch, args=(Idle(), pulse, done))
+    thread.start()
+    try:
+        eventually(lambda: not pulse.why_not_ready)
+    finally:
+        done.set()
+        thread.join(10)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import LargeBinary, Table, insert, update
 
 from pipeline import edge_reports, keyring, retention, standing_keys
-from pipeline.cli.keys import tend
+from pipeline.cli.key_care import tend
 from pipeline.events import EdgeReported, PatientsChanged
 from pipeline.key_backup import backup, restore
 from pipeline.key_bundle import accept, hand_over, published

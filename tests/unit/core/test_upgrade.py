@@ -16,9 +16,10 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, func, insert
 
 from pipeline.storage import Store, open_store
 from pipeline.storage.columns import Moment
-from pipeline.storage.draft import draft
-from pipeline.storage.migrate import MIGRATIONS, SchemaError, configuration, look, revisions
+from pipeline.storage.draft import draft, following
+from pipeline.storage.migrate import configuration
 from pipeline.storage.schema import metadata
+from pipeline.storage.standing import MIGRATIONS, SchemaError, look, revisions
 from pipeline.storage.upgrades import upgrades
 
 OLDER = revisions()[:-1]
@@ -178,10 +179,10 @@ def test_a_changed_model_is_told_from_its_tables_and_a_draft_brings_them_togethe
     assert "Moment" not in text
     copied = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, copied, ignore=shutil.ignore_patterns("__pycache__"))
-    (copied / "versions" / "9999_why.py").write_text(text)
+    (copied / "versions" / f"{following(revisions()[-1])}_why.py").write_text(text)
     store = open_store(f"sqlite:///{tmp_path}/onshi.db")
     store.make_schema()
-    monkeypatch.setattr("pipeline.storage.migrate.MIGRATIONS", copied)
+    monkeypatch.setattr("pipeline.storage.standing.MIGRATIONS", copied)
     with closing(store):
         assert len(store.upgrade_schema()) == 1
         with store.reading() as connection:

@@ -7,9 +7,10 @@ import pyzipper
 from pipeline.oqs import archive
 from pipeline.oqs.archive import open_member
 from pipeline.oqs.names import Extension, FileName, parse_name
-from pipeline.oqs.parse import is_complete, parse
+from pipeline.oqs.parse import parse
 from pipeline.oqs.records import BulkEligibilityRecord, PdfDocument
 from pipeline.oqs.rejection import RejectedError, RejectReason
+from pipeline.oqs.whole import is_complete
 
 BASE = "OQSmuhvq02res_202605120007"
 XML = (

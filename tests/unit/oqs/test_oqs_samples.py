@@ -9,7 +9,7 @@ from lxml import etree
 
 from pipeline.oqs.eligibility import ConsentCategory
 from pipeline.oqs.names import FileName, parse_name
-from pipeline.oqs.parse import is_complete, parse
+from pipeline.oqs.parse import parse
 from pipeline.oqs.records import (
     BulkEligibilityRecord,
     BulkRegistrationRecord,
@@ -24,6 +24,7 @@ from pipeline.oqs.records import (
     parse_record_json,
     record_json,
 )
+from pipeline.oqs.whole import is_complete
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 XML = sorted(SAMPLES.glob("*/*.xml"))
