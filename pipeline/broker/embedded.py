@@ -84,8 +84,9 @@ class EmbeddedBroker:
     def declare(self, topology: Topology) -> None:
         self._writer.do(lambda tables: tables.declare(topology))
 
-    def check(self, topology: Topology) -> None:
+    def check(self, topology: Topology) -> bool:
         self._writer.do(lambda tables: tables.check(topology))
+        return True
 
     def publisher(self) -> "EmbeddedPublisher":
         return EmbeddedPublisher(self._writer)

@@ -140,11 +140,12 @@ class Broker(Protocol):
             BrokerAwayError: not reachable.
         """
 
-    def check(self, topology: Topology) -> None:
+    def check(self, topology: Topology) -> bool:
         """Like `declare` but makes nothing: raises `TopologyError` when an exchange or queue is missing.
 
-        What this user may not ask for is passed over: it is unknown, and whoever needs it meets it.
+        Returns whether all could be asked for. What this user may not ask for is unknown; whoever needs it meets it.
         """
+        ...
 
     def publisher(self) -> Publisher: ...
 

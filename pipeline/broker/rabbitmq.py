@@ -80,8 +80,7 @@ class RabbitBroker:
         self._url = url
         self._certificates = certificates
         self._hosts = Hosts(_each(url, certificates), self._fresh)
-        self.may_not_ask = False
-        """Was a question of `check` refused? Then some of what was asked for is unknown."""
+        self._may_ask = True
 
     def __repr__(self) -> str:
         return f"RabbitBroker({self._hosts})"
@@ -106,18 +105,18 @@ class RabbitBroker:
             self._declare_stream(stream)
         self._with_channel(lambda desk: desk.declare(topology))
 
-    def check(self, topology: Topology) -> None:
+    def check(self, topology: Topology) -> bool:
         """Ask for every exchange and queue by name. AMQP has no question for arguments or bindings.
 
         Who was refused once asks no more: each refusal is an error in the broker's log, and a connection.
         """
-        if self.may_not_ask:
-            return
-        try:
-            self._with_channel(lambda desk: desk.check(topology))
-        except NotAllowedError as refusal:
-            self.may_not_ask = True
-            LOG.info("topology not asked for", extra={"reason": str(refusal)})
+        if self._may_ask:
+            try:
+                self._with_channel(lambda desk: desk.check(topology))
+            except NotAllowedError as refusal:
+                self._may_ask = False
+                LOG.info("topology not asked for", extra={"reason": str(refusal)})
+        return self._may_ask
 
     def publisher(self) -> "RabbitPublisher":
         return RabbitPublisher(self._hosts)

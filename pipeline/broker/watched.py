@@ -46,8 +46,8 @@ class WatchedBroker:
             raise
         self._gate.open()
 
-    def check(self, topology: Topology) -> None:
-        self._broker.check(topology)
+    def check(self, topology: Topology) -> bool:
+        return self._broker.check(topology)
 
     def publisher(self) -> Publisher:
         return _WatchedPublisher(self._broker.publisher(), self.missed, self._gate)

@@ -12,7 +12,6 @@ from typing import Any
 from pipeline.ballast import is_spent
 from pipeline.broker.open import open_broker
 from pipeline.broker.port import Broker
-from pipeline.broker.rabbitmq import RabbitBroker
 from pipeline.broker.tls import files_of
 from pipeline.cli import check_vendors
 from pipeline.cli.desk import Desk, as_text
@@ -176,8 +175,7 @@ def _broker(settings: Settings, unknown: list[str]) -> Iterator[str]:
 def _ask(broker: Broker, settings: Settings) -> list[str]:
     """Ask for what must be there; returns what the broker does not say, which alone is no fault."""
     # First what we have rights to: from RabbitMQ 4.2.6 on the first question without one is refused and the last.
-    broker.check(within_reach(settings))
-    if isinstance(broker, RabbitBroker) and broker.may_not_ask:
+    if not broker.check(within_reach(settings)):
         return [UNASKED]
     broker.check(build(settings.edges))
     return []
