@@ -1,9 +1,10 @@
 """Who signs the certificates of a group, and which of them still count?
 
-A directory holds the private authority: `ca.key` (0600), `ca.crt`, `issued.json` (public: who, until when, whether
-revoked) and `crl/`, the revocation list under the name by which the broker looks it up for every handshake, so that
-a revocation counts without a restart. Broker, edges, vendors and services get a pair each; a private key is written
-once, into the folder it is for, and not kept here.
+A directory holds the private authority: `ca.key` (0600), `ca.crt`, `register/issued.json` (public: who, until when,
+whether revoked; a folder of its own, so that a role may read it that must not come near the key) and `crl/`, the
+revocation list under the name by which the broker looks it up for every handshake, so that a revocation counts without
+a restart. Broker, edges, vendors and services get a pair each; a private key is written once, into the folder it is
+for, and not kept here.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ SERVER_AGE: Final = timedelta(days=397)
 CLIENT_AGE: Final = timedelta(days=397)
 CRL_AGE: Final = timedelta(days=3650)
 """Long: a list that runs out would lock every clinic out. It is written anew with every revocation and renewal."""
+REGISTER: Final = "register/issued.json"
 LONGEST_NAME: Final = 64
 _BACKDATED: Final = timedelta(minutes=5)
 """A clinic's clock may be a little slow."""
@@ -89,7 +91,7 @@ class Authority:
     def issued(self) -> tuple[Issued, ...]:
         """List every certificate that was signed."""
         try:
-            return _Register.model_validate_json((self.directory / "issued.json").read_bytes()).certificates
+            return _Register.model_validate_json((self.directory / REGISTER).read_bytes()).certificates
         except (OSError, ValidationError):
             raise AuthorityError("issued.json: missing or damaged") from None
 
@@ -184,7 +186,7 @@ class Authority:
 
     def _register(self, certificates: tuple[Issued, ...]) -> None:
         _write(
-            self.directory / "issued.json",
+            self.directory / REGISTER,
             _Register(certificates=certificates).model_dump_json(indent=1).encode(),
             0o644,
         )
@@ -242,7 +244,8 @@ def found(directory: Path, name: str, now: datetime) -> Authority:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, SHA256())
     )
-    _write(directory / "issued.json", _Register().model_dump_json().encode(), 0o644)
+    (directory / REGISTER).parent.mkdir(exist_ok=True)
+    _write(directory / REGISTER, _Register().model_dump_json().encode(), 0o644)
     _write(directory / "ca.key", _private(key), 0o600)
     _write(directory / "ca.crt", certificate.public_bytes(Encoding.PEM), 0o644)
     authority = Authority(directory)

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.broker.addresses import each_url
+from pipeline.broker.addresses import each_url, with_small_scheme
 from pipeline.broker.tls import Certificates
 from pipeline.setting_values import Table
 
@@ -38,6 +38,11 @@ class BrokerSettings(Table):
         if (self.cert_file or self.ca_file) and not self.url.startswith("amqps:"):
             raise ValueError("broker: certificates need an amqps URL")
         return self
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _has_a_small_scheme(cls, url: object) -> object:
+        return with_small_scheme(url) if isinstance(url, str) else url
 
     @field_validator("url")
     @classmethod

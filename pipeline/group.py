@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from pipeline.broker.addresses import with_small_scheme
 from pipeline.setting_values import Name, Table
 from pipeline.topology import Edge
 
@@ -54,6 +55,11 @@ class GroupSettings(Table):
     """The most connections the whole vhost may have."""
     max_queues: int = Field(default=5000, ge=1)
     """The most queues it may have."""
+
+    @field_validator("management_url", "edge_url", mode="before")
+    @classmethod
+    def _has_a_small_scheme(cls, url: object) -> object:
+        return with_small_scheme(url) if isinstance(url, str) else url
 
     @model_validator(mode="after")
     def _has_no_open_password(self) -> Self:

@@ -175,10 +175,13 @@ class Settings(Table):
     edge: EdgeSettings = EdgeSettings()
     centre: CentreSettings = CentreSettings()
     retention: RetentionSettings = RetentionSettings()
-    clinics: tuple[Clinic, ...] = Field(min_length=1)
+    clinics: tuple[Clinic, ...] = ()
+    """At least one, but in a group: its authority and its broker are made before its first clinic comes."""
     staff: tuple[Staff, ...] = ()
     vendors: tuple[Vendor, ...] = ()
     group: GroupSettings | None = None
+    names_centre: bool = Field(default=True, exclude=True)
+    """Whether the file says where a store is, or has a group."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -186,6 +189,11 @@ class Settings(Table):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    @property
+    def has_centre(self) -> bool:
+        """Say whether the centre may be here: False on a clinic's machine that was enrolled in a group."""
+        return self.names_centre or self.broker.declare
 
     @property
     def state(self) -> Path:
@@ -265,9 +273,12 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     raw, root = written.tables, folder_of(path)
     _override(raw, os.environ if environment is None else environment, faults)
     _read_secrets(raw, root, faults)
+    names_centre = "store" in raw or "group" in raw
     _resolve(raw, root)
+    if not raw.get("clinics") and "group" not in raw:
+        faults.append("clinics: none is configured; at least one [[clinics]] is needed")
     try:
-        settings = Settings.model_validate({**raw, "root": root, "file": path.resolve()})
+        settings = Settings.model_validate({**raw, "root": root, "file": path.resolve(), "names_centre": names_centre})
     except ValidationError as error:
         raise SettingsError([*faults, *_describe(error, written)]) from None
     if faults:

@@ -33,6 +33,6 @@ for name in broker_admin.conf store_password; do own 999 "secrets/$name"; done
 own 472 secrets/grafana_password
 own 65534 secrets/alert_url
 own 999 ca/broker/broker.key
-for name in ca/ca.crt ca/crl ca/broker/onshi.conf ca/broker/advanced.config ca/broker/enabled_plugins; do
+for name in ca/ca.crt ca/crl ca/register ca/broker/onshi.conf ca/broker/advanced.config ca/broker/enabled_plugins; do
   [ ! -e "$group/$name" ] || chmod -R a+rX "$group/$name"
 done

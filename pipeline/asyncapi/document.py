@@ -81,7 +81,7 @@ def _channel(names: list[str]) -> dict[str, Any]:
                     "durable": True,
                     "exclusive": False,
                     "autoDelete": False,
-                    "vhost": "/onshi",
+                    "vhost": "onshi",
                 },
                 "bindingVersion": "0.3.0",
             }

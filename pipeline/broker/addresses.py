@@ -9,6 +9,12 @@ from urllib.parse import urlsplit
 _PARTS = re.compile(r"(?P<scheme>[a-z]+://)(?:(?P<who>[^/?#]*)@)?(?P<hosts>[^/?#@]*)(?P<rest>.*)", re.DOTALL)
 
 
+def with_small_scheme(url: str) -> str:
+    """Write `AMQPS://…` as `amqps://…`: a scheme is the same in capitals (RFC 3986, section 3.1)."""
+    scheme, colon, rest = url.partition(":")
+    return f"{scheme.lower()}{colon}{rest}"
+
+
 def each_url(url: str) -> tuple[str, ...]:
     """Write the URL of each host, in the order given; one without a host or a port keeps the scheme's own.
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.broker.addresses import with_small_scheme
 from pipeline.broker.port import Broker
 from pipeline.broker.tls import Certificates
 from pipeline.errors import PermanentError
@@ -18,6 +19,7 @@ def open_broker(url: str, state_dir: Path, certificates: Certificates | None = N
         PermanentError: no such kind of broker. The text never shows the URL, which may hold a password.
         EmbeddedBusyError: another process has the embedded broker open.
     """
+    url = with_small_scheme(url)
     scheme = url.partition(":")[0]
     if scheme == "embedded":
         # Its file lock is POSIX; an edge on another system speaks to RabbitMQ and never comes here.

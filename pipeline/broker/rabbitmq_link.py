@@ -16,6 +16,7 @@ from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from pipeline.broker.port import BrokerAwayError, TopologyError
 from pipeline.broker.rabbitmq_headers import forgive
+from pipeline.broker.rabbitmq_reasons import reason_of
 from pipeline.errors import OnshiError, PermanentError
 
 forgive()
@@ -32,8 +33,8 @@ Ready = Callable[[], None]
 Prepare = Callable[[Channel, Ready], None]
 
 
-def fault_of(reason: BaseException) -> OnshiError:
-    """Say what the end of a channel or connection means to whoever was using it."""
+def fault_of(reason: BaseException, where: str = "") -> OnshiError:
+    """Say what the end of a channel or connection means to whoever was using it; `where` names host and port."""
     if isinstance(reason, OnshiError):
         return reason
     if isinstance(reason, ChannelClosedByBroker):
@@ -43,7 +44,7 @@ def fault_of(reason: BaseException) -> OnshiError:
             return PermanentError("refused", f"the broker answered {reason.reply_code}")
     if isinstance(reason, ConnectionClosedByBroker):
         return BrokerAwayError(f"the broker is away (it closed the connection with {reason.reply_code})")
-    return BrokerAwayError(f"the broker is away ({type(reason).__name__})")
+    return BrokerAwayError(f"the broker is away ({where}{': ' if where else ''}{reason_of(reason)})")
 
 
 class Link:
@@ -60,6 +61,7 @@ class Link:
     def __init__(
         self, parameters: URLParameters, prepare: Prepare, on_gone: Callable[[], None], seconds: float = OPEN_SECONDS
     ) -> None:
+        self._where = f"{parameters.host}:{parameters.port}"
         self._prepare = prepare
         self._on_gone = on_gone
         self._lock = threading.Lock()
@@ -72,7 +74,7 @@ class Link:
         self._thread.start()
         if not self._settled.wait(min(max(0.0, seconds), OPEN_SECONDS)):
             self.close(wait_seconds=0)
-            raise BrokerAwayError("the broker did not answer in time")
+            raise BrokerAwayError(f"the broker did not answer in time ({self._where})")
         self.raise_if_gone()
 
     @property
@@ -92,7 +94,7 @@ class Link:
 
     def raise_if_gone(self) -> None:
         if self._fault is not None:
-            raise fault_of(self._fault) from self._fault
+            raise fault_of(self._fault, self._where) from self._fault
 
     def do(self, work: Callable[[], object]) -> None:
         """Run `work` on the I/O thread, soon; what it raises ends the link."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.authority import Authority, Issued, Purpose, found
 from pipeline.cli.desk import as_json, as_text
 from pipeline.cli.main import WrongUseError
+from pipeline.cli.provision import copy_list, tell
 from pipeline.group import CENTRE_USER
 from pipeline.provisioning.server import PLUGINS, ServerFiles, management_conf, server_conf, server_options
 from pipeline.provisioning.work import group_of
@@ -17,7 +18,8 @@ BROKER = "broker"
 
 
 def ca(settings: Settings, arguments: Namespace) -> int:
-    directory = group_of(settings).ca_dir
+    group = group_of(settings)
+    directory = group.ca_dir
     now = datetime.now(UTC)
     match arguments.action:
         case "init":
@@ -25,13 +27,16 @@ def ca(settings: Settings, arguments: Namespace) -> int:
         case "list":
             return _list(Authority(directory), arguments, now)
         case "renew":
-            return _renew(Authority(directory), arguments, now)
+            code = _renew(Authority(directory), arguments, now)
+            if arguments.revoke:
+                tell(arguments, copy_list(group))
+            return code
         case _:
             authority = Authority(directory)
             count = authority.revoke(arguments.name, now)
-            _say(
-                arguments, {"revoked": count}, f"{count} certificates of {arguments.name} revoked; copy {directory}/crl"
-            )
+            _say(arguments, {"revoked": count}, f"certificates of {arguments.name} revoked: {count}")
+            if count:
+                tell(arguments, copy_list(group))
             return 0 if count else 1
 
 
@@ -47,7 +52,10 @@ def _init(directory: Path, arguments: Namespace, now: datetime) -> int:
     (out / "onshi.conf").write_text(server_conf(5671) + management_conf(files, 15671), encoding="utf-8")
     (out / "advanced.config").write_text(server_options(files), encoding="utf-8")
     (out / "enabled_plugins").write_text(PLUGINS, encoding="utf-8")
-    said = f"made {directory}: keep ca.key safe; {out} and crl/ are for the broker, centre/ for the centre's roles"
+    said = (
+        f"made {directory}: keep ca.key safe; {out}, ca.crt and crl/ are for the broker, centre/ for the centre's roles"
+    )
+    said += "\nstart the broker with them, then: onshi provision apply"
     _say(arguments, {"ca": str(directory), "broker": str(out)}, said)
     return 0
 
@@ -59,7 +67,8 @@ def _renew(authority: Authority, arguments: Namespace, now: datetime) -> int:
     last = known[-1]
     made = authority.issue(arguments.name, last.purpose, Path(arguments.out), now, hosts=last.hosts)
     ended = authority.revoke(arguments.name, now, but=made.serial) if arguments.revoke else 0
-    said = f"{arguments.name}: until {as_text(made.not_after)} (JST), {ended} former ones revoked"
+    said = f"{arguments.name}: until {as_text(made.not_after)} (JST); put {arguments.out} in place of the former pair"
+    said += f"; former ones revoked: {ended}" if arguments.revoke else "; the former counts until its own day"
     _say(arguments, {**made.model_dump(mode="json"), "revoked": ended}, said)
     return 0
 

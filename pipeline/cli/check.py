@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,10 @@ from pipeline.broker.open import open_broker
 from pipeline.broker.port import Broker
 from pipeline.broker.tls import files_of
 from pipeline.cli import check_vendors
-from pipeline.cli.desk import Desk, as_text
+from pipeline.cli.desk import Desk, ahead_or_behind, as_text
 from pipeline.cli.fitness import unfit_files
 from pipeline.clinic_settings import Chart, Clinic, Terminal
+from pipeline.clock import DRIFT_LIMIT
 from pipeline.errors import OnshiError, PermanentError
 from pipeline.expiry import UNREADABLE, ends_at
 from pipeline.keyring import Keyring
@@ -50,13 +52,13 @@ def check(settings: Settings, arguments: Namespace) -> int:
         *(() if settings.group else _folders(settings)),
         *unfit,
         *_keys(settings),
-        *_store(settings),
+        *(_store(settings) if settings.has_centre else ()),
         *_broker(settings, unknown),
         *_certificates(settings),
         *_clock(),
         *_disk(settings),
         *_ballasts(settings),
-        *_staff(desk),
+        *(_staff(desk) if settings.has_centre else ()),
         *(fault for vendor in vendors for fault in vendor.pop("faults")),
     ]
     spools = [] if unfit else list(_spools(settings))
@@ -79,7 +81,7 @@ def _folders(settings: Settings) -> Iterator[str]:
             yield from _terminal(f"clinics.{clinic.id}.terminals.{terminal.id}", terminal)
         if clinic.chart:
             yield from _chart(f"clinics.{clinic.id}.chart", clinic.chart)
-        else:
+        elif settings.has_centre:
             yield f"clinics.{clinic.id}: has no chart, so nothing can be delivered"
         if clinic.bookings:
             yield from _list(f"clinics.{clinic.id}.bookings", clinic.bookings.path, read_bookings)
@@ -117,10 +119,18 @@ def _writable(where: str, folder: Path) -> Iterator[str]:
         yield f"{where}: {folder}: there is no such folder"
         return
     try:
-        with tempfile.TemporaryFile(dir=folder, prefix=".onshi-check-"):
-            pass
+        with tempfile.TemporaryFile(dir=folder, prefix=".onshi-check-") as made:
+            written_at = os.fstat(made.fileno()).st_mtime
     except OSError as error:
         yield f"{where}: {folder}: cannot be written ({error.strerror})"
+    else:
+        yield from _drift(folder, written_at, time.time())
+
+
+def _drift(folder: Path, written_at: float, now: float) -> Iterator[str]:
+    # On a share the time of a change is that of the machine it lies on; a folder of this one shows nothing.
+    if abs(now - written_at) > DRIFT_LIMIT.total_seconds():
+        yield f"clock: {ahead_or_behind(now - written_at)}, as the machine that holds {folder} has it"
 
 
 def _keys(settings: Settings) -> Iterator[str]:
@@ -134,7 +144,12 @@ def _keys(settings: Settings) -> Iterator[str]:
         for edge in settings.edges:
             keyring.edge_key(edge.clinic, edge.edge)
     except PermanentError as error:
-        yield f"keys.dir: {settings.keys.dir}: {error} (`onshi run` makes missing keys at the centre)"
+        mend = (
+            "`onshi run` makes missing keys at the centre"
+            if settings.has_centre
+            else "is the clock right? If so: `onshi terminals enrol --again` at the centre"
+        )
+        yield f"keys.dir: {settings.keys.dir}: {error} ({mend})"
     for path in settings.keys.dir.glob("*.key"):
         if path.stat().st_mode & 0o077:
             yield f"keys.dir: {path.name}: may be read by others (chmod 600)"
@@ -188,7 +203,8 @@ def _certificates(settings: Settings) -> Iterator[str]:
         if end == UNREADABLE:
             yield f"broker: {path}: is no certificate that can be read"
         elif end < (now + ENDING).timestamp():
-            yield f"broker: {path}: ends on {as_text(datetime.fromtimestamp(end, UTC))} JST (`onshi ca renew`)"
+            until = as_text(datetime.fromtimestamp(end, UTC))
+            yield f"broker: {path}: ends on {until} JST (`onshi ca renew` at the centre)"
 
 
 def _clock() -> Iterator[str]:
@@ -197,9 +213,12 @@ def _clock() -> Iterator[str]:
 
 
 def _disk(settings: Settings) -> Iterator[str]:
-    free = shutil.disk_usage(settings.root).free
-    if free < LEAST_FREE_BYTES:
-        yield f"disk: {free >> 20} MiB free at {settings.root}, at least {LEAST_FREE_BYTES >> 20} are wanted"
+    state = next(path for path in (settings.edge.state, *settings.edge.state.parents) if path.exists())
+    # The state folder may be a disk of its own; on the same one it would only be said twice.
+    for place in {path.stat().st_dev: path for path in (state, settings.root)}.values():
+        free = shutil.disk_usage(place).free
+        if free < LEAST_FREE_BYTES:
+            yield f"disk: {free >> 20} MiB free at {place}, at least {LEAST_FREE_BYTES >> 20} are wanted"
 
 
 def _ballasts(settings: Settings) -> Iterator[str]:

@@ -104,8 +104,8 @@ def _subject(clinic: str, whose: str, kinds: Sequence[Clinical]) -> str:
 
 
 def _clinic(settings: Settings, named: str | None) -> str:
-    if named is None and len(settings.clinics) > 1:
-        raise WrongUseError("there are several clinics: name one with --clinic")
+    if named is None and len(settings.clinics) != 1:
+        raise WrongUseError("there is not one clinic: name it with --clinic")
     clinic = settings.clinics[0] if named is None else settings.clinic(named)
     if clinic is None:
         raise WrongUseError(f"{named}: there is no such clinic")

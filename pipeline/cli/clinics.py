@@ -8,7 +8,7 @@ from pipeline.authority import Authority
 from pipeline.cli.group_files import GroupFiles
 from pipeline.cli.key_care import issue_keys
 from pipeline.cli.main import WrongUseError
-from pipeline.cli.provision import apply_now
+from pipeline.cli.provision import apply_now, copy_list, tell
 from pipeline.group import edge_user
 from pipeline.provisioning.work import group_of
 from pipeline.settings import Settings
@@ -25,7 +25,13 @@ def _add(settings: Settings, files: GroupFiles, arguments: Namespace) -> int:
     clinic = {"id": arguments.clinic, "institution_codes": arguments.codes}
     changed = files.write(files.clinic_file(arguments.clinic), {"clinics": [clinic]})
     issue_keys(changed)
-    return apply_now(changed, arguments)
+    code = apply_now(changed, arguments)
+    name = arguments.clinic
+    tell(
+        arguments,
+        f"{name}: is a clinic of the group; next its machines: `onshi terminals enrol {name}/t1`, {name}/chart",
+    )
+    return code
 
 
 def _retire(settings: Settings, files: GroupFiles, arguments: Namespace) -> int:
@@ -35,7 +41,9 @@ def _retire(settings: Settings, files: GroupFiles, arguments: Namespace) -> int:
     if not files.is_retired(path):
         raise WrongUseError(f"{name}: is no clinic of the group")
     # Another clinic's queues are nobody's to force here.
-    return apply_now(changed, arguments, force=f"edge.{name}." if arguments.force else None)
+    code = apply_now(changed, arguments, force=f"edge.{name}." if arguments.force else None)
+    tell(arguments, f"{name}: is retired; {copy_list(group_of(settings))}")
+    return code
 
 
 def _end(settings: Settings, files: GroupFiles, path: Path, clinic: str) -> Settings:

@@ -32,6 +32,13 @@ class NotStaffError(PermanentError):
         super().__init__("not_staff", f"{os_user} is not listed under [[staff]]")
 
 
+class NoCentreError(PermanentError):
+    """This is a clinic's machine of a group (neither [store] nor [group] is configured): ask at the centre."""
+
+    def __init__(self) -> None:
+        super().__init__("no_store", self.__doc__ or "")
+
+
 class Desk:
     """One command at work."""
 
@@ -44,6 +51,8 @@ class Desk:
 
     @cached_property
     def store(self) -> Store:
+        if not self.settings.has_centre:
+            raise NoCentreError
         store = open_store(self.settings.store.url)
         store.make_schema()
         return store
@@ -134,6 +143,11 @@ def as_text(value: object) -> str:
             return " ".join(as_text(item) for item in value)
         case _:
             return str(value)
+
+
+def ahead_or_behind(seconds: float) -> str:
+    """Say how far a clock is off."""
+    return f"{abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}"
 
 
 def as_json(value: object) -> object:

@@ -17,6 +17,9 @@ from pipeline.settings import Settings
 from pipeline.storage.schema import parked as table
 
 AT_ONCE = 500
+_REPLAYED = """: the running consumers take them within seconds
+  except those of an edge that is not believed: one is tried every ten minutes, and the first that can be used ends it
+  and those of a consumer whose fuse has blown: it takes them after its restart"""
 _COLUMNS = {
     "parked_id": "id",
     "consumer": "consumer",
@@ -178,7 +181,7 @@ def _replay(desk: Desk, arguments: Namespace) -> int:
                 # With the first of them: who breaks a slow replay off has replayed something.
                 for subject in subjects:
                     desk.log_deed(connection, "parked.replay", subject)
-    desk.say({"replaying": done}, [f"replaying {done}: the running consumers take them within a second"])
+    desk.say({"replaying": done}, [f"replaying {done}{_REPLAYED if done else ''}"])
     return 0
 
 

@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Action, Change, Held
 from pipeline.provisioning.work import apply, plan
 from pipeline.settings import Settings
@@ -24,6 +25,17 @@ def apply_now(settings: Settings, arguments: Namespace, *, force: str | None = N
     applied = apply(settings, force=force, prune=prune)
     show(arguments, applied.version, applied.made, applied.held, done=True)
     return int(any(change.held is not Held.SHOWN for change in applied.held))
+
+
+def tell(arguments: Namespace, *lines: str) -> None:
+    """Say to a person what is to be done next; a program reads the changes alone."""
+    if not arguments.json:
+        print("\n".join(lines))
+
+
+def copy_list(group: GroupSettings) -> str:
+    """Name the step that nobody but a person can take after a revocation."""
+    return f"copy {group.ca_dir}/crl to the broker now: until then a revoked certificate still lets in"
 
 
 def show(

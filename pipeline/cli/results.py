@@ -28,6 +28,8 @@ COLUMNS = {
     "needs_review": "要確認",
 }
 
+_DECIDED_BY = {"candidates": "候補（患者番号）", "subject": "結果ID"}
+
 _WHY = {
     "unknown_file": "there is no such file",
     "unknown_result": "the file has no such result",
@@ -47,14 +49,24 @@ def results(settings: Settings, arguments: Namespace) -> int:
             rows = listing(desk, arguments.clinic, arguments.limit, review_only=arguments.review)
             if desk.staff:
                 desk.log_access("results.list", f"{len(rows)} results")
-            desk.show(rows, {}, "") if desk.json else show_list(rows)
+            desk.show(rows, {}, "") if desk.json else _show_with_step(rows, review_only=arguments.review)
             return 0
         return _decide(desk, arguments)
 
 
-def show_list(rows: list[dict[str, Any]]) -> None:
-    """Print the result list as reception staff know it."""
-    print_table([_for_people(row) for row in rows], COLUMNS, "資格確認結果一覧")
+def show_list(rows: list[dict[str, Any]], *, for_review: bool = False) -> None:
+    """Print the result list as reception staff know it; for review with what a decision is said by."""
+    columns = {**COLUMNS, **_DECIDED_BY} if for_review else COLUMNS
+    print_table([_for_people(row) for row in rows], columns, "資格確認結果一覧")
+
+
+def _show_with_step(rows: list[dict[str, Any]], *, review_only: bool) -> None:
+    show_list(rows, for_review=review_only)
+    left = sum(row["needs_review"] and not row["confirmed_at"] for row in rows)
+    if left and review_only:
+        print('確定するには: onshi results confirm 結果ID --patient 患者番号 --reason "理由"')
+    elif left:
+        print(f"要確認 {left} 件。候補と結果IDを見るには: onshi results list --review")
 
 
 def listing(
@@ -108,6 +120,7 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     labels = "・".join(verdict.label for verdict in read_codes(" ".join(row["verdicts"]))) or "（患者一覧待ち）"
     return {
         **row,
+        "subject": f"{row['file_id']}#{row['result']}",
         "insurer_number": (row["insurer_number"] or "").strip(),
         "symbol_number": "・".join(parts),
         "labels": labels,

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pipeline import logs
 from pipeline.cli.fitness import require_fit
+from pipeline.cli.main import WrongUseError
 from pipeline.cli.supervise import run_processes
 from pipeline.settings import Settings
-from pipeline.topology import Role
+from pipeline.topology import CENTRE_ROLES, Role
 
 
 def run(settings: Settings, arguments: Namespace) -> int:
@@ -19,11 +20,19 @@ def run(settings: Settings, arguments: Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     roles = tuple(dict.fromkeys(Role(name) for name in arguments.roles)) or _all_roles(settings)
+    if not settings.has_centre and (strange := [role for role in roles if role in CENTRE_ROLES]):
+        # A centre's role issues keys, and nobody could open what this machine sealed to its own.
+        raise WrongUseError(
+            f"{', '.join(strange)}: not on a clinic's machine (neither [store] nor [group] is configured)"
+        )
     return run_roles(settings, Path(arguments.config).resolve(), roles, stop)
 
 
 def _all_roles(settings: Settings) -> tuple[Role, ...]:
-    """Leave out publication where it has nobody to tell."""
+    """Leave out publication where it has nobody to tell, and on a clinic's machine all that it is not set up for."""
+    if not settings.has_centre:
+        terminal, chart = (any(c.terminals for c in settings.clinics), any(c.chart for c in settings.clinics))
+        return tuple(role for role, is_here in ((Role.TERMINAL, terminal), (Role.CHART, chart)) if is_here)
     return tuple(role for role in Role if role is not Role.PUBLICATION or settings.vendors)
 
 

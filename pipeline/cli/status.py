@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import Column, Connection, func, select
 
 from pipeline import parking
-from pipeline.cli.desk import Desk, as_text
+from pipeline.cli.desk import Desk, ahead_or_behind, as_text
+from pipeline.cli.edge_status import edge_status
+from pipeline.clock import DRIFT_LIMIT
 from pipeline.custody import Custody, FileOutcome
 from pipeline.events import EdgeReported
 from pipeline.settings import Settings
@@ -20,6 +22,8 @@ _EDGE_STATES = (Custody.SEEN, Custody.SPOOLED, Custody.CAPTURED)
 
 def status(settings: Settings, arguments: Namespace) -> int:
     with Desk(settings, arguments).closing() as desk:
+        if not settings.has_centre:
+            return edge_status(desk)
         state = gather(desk)
         desk.say(state, _lines(state))
     return 0
@@ -80,6 +84,7 @@ def _terminals(desk: Desk, reports: dict[tuple[str, str], Any]) -> dict[str, dic
                 "last_seen": row.last_seen if row else None,
                 "backlog": sum(states.values()),
                 "faults": list(report.faults) if report else [],
+                "clock_offset_seconds": float(row.clock_offset_seconds) if row and row.clock_offset_seconds else None,
                 "ballast_bytes": report.ballast_bytes if report else 0,
                 "states": states,
                 "oldest": report.oldest_seconds if report and any(states.values()) else 0.0,
@@ -97,8 +102,18 @@ def _lines(state: dict[str, Any]) -> list[str]:
         seen: datetime | None = terminal["last_seen"]
         since = as_text(seen) + " JST" if seen else "never"
         faults = "   FAULT " + ", ".join(terminal["faults"]) if terminal["faults"] else ""
-        lines.append(f"terminal {name}: last seen {since}, backlog {terminal['backlog']}{faults}")
+        lines.append(
+            f"terminal {name}: last seen {since}, backlog {terminal['backlog']} files{_clock(terminal)}{faults}"
+        )
     return lines
+
+
+def _clock(terminal: dict[str, Any]) -> str:
+    """Name a clock that is off, as the centre measured it when the last report arrived."""
+    offset: float = terminal["clock_offset_seconds"] or 0.0
+    if abs(offset) <= DRIFT_LIMIT.total_seconds():
+        return ""
+    return f"   CLOCK {ahead_or_behind(offset)}"
 
 
 def _counts(counts: dict[str, int]) -> str:

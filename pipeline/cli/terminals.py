@@ -16,6 +16,7 @@ from pipeline.authority import Authority, Purpose
 from pipeline.cli.group_files import GroupFiles
 from pipeline.cli.key_care import issue_keys
 from pipeline.cli.main import WrongUseError
+from pipeline.cli.provision import copy_list, tell
 from pipeline.group import edge_user
 from pipeline.key_bundle import hand_over
 from pipeline.provisioning.work import apply, group_of
@@ -41,7 +42,7 @@ def terminals(settings: Settings, arguments: Namespace) -> int:
     changed = settings if edge in settings.edges else _declare(files, edge)
     issue_keys(changed)
     made = authority.issue(user, Purpose.CLIENT, out / "certificates", now)
-    authority.revoke(user, now, but=made.serial)
+    ended = authority.revoke(user, now, but=made.serial)
     shutil.copyfile(authority.certificate_file, out / "certificates" / "ca.crt")
     hand_over(changed.keys.dir, edge, out / "keys", again=arguments.again)
     text = text_of(
@@ -50,6 +51,8 @@ def terminals(settings: Settings, arguments: Namespace) -> int:
     (out / "onshi.toml").write_text(text, encoding="utf-8")
     applied = apply(changed)
     _say(arguments, out, user, len(applied.made))
+    if ended:
+        tell(arguments, copy_list(group))
     return 0
 
 
@@ -96,4 +99,4 @@ def _say(arguments: Namespace, out: Path, user: str, changes: int) -> None:
         print(json.dumps({"directory": str(out), "user": user, "changes": changes}))
         return
     print(f"made {out} for {user}; the broker was told ({changes} changes)")
-    print(f"carry it to the machine, remove it here, and there: onshi run {role} -c onshi.toml")
+    print(f"carry it to the machine, remove it here, and there: onshi check, then onshi run {role} -c onshi.toml")

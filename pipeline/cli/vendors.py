@@ -11,7 +11,7 @@ from pipeline.authority import Authority, Purpose
 from pipeline.cli.group_files import GroupFiles
 from pipeline.cli.key_care import issue_keys
 from pipeline.cli.main import WrongUseError
-from pipeline.cli.provision import apply_now
+from pipeline.cli.provision import apply_now, copy_list, tell
 from pipeline.cli.tail import tail
 from pipeline.group import vendor_user
 from pipeline.provisioning.work import group_of
@@ -25,7 +25,8 @@ def vendors(settings: Settings, arguments: Namespace) -> int:
     known = next((vendor for vendor in settings.vendors if vendor.id == arguments.vendor), None)
     if (known is None) is not (arguments.action == "add"):
         raise WrongUseError(f"{arguments.vendor}: is {'already' if known else 'not'} a vendor")
-    authority = Authority(group_of(settings).ca_dir)
+    group = group_of(settings)
+    authority = Authority(group.ca_dir)
     user, now = vendor_user(arguments.vendor), datetime.now(UTC)
     match arguments.action:
         case "add":
@@ -42,7 +43,16 @@ def vendors(settings: Settings, arguments: Namespace) -> int:
             tables["vendors"] = [{**entry, "disabled": True} for entry in tables["vendors"]]
             changed = files.write(path, tables)
             authority.revoke(user, now)
-    return apply_now(changed, arguments)
+    code = apply_now(changed, arguments)
+    if arguments.action != "revoke":
+        where = group.edge_url or "the broker's address"
+        tell(
+            arguments,
+            f"carry {arguments.out} to the vendor with its id, {arguments.vendor}, and {where}; remove it here",
+        )
+    if arguments.action != "add":
+        tell(arguments, copy_list(group))
+    return code
 
 
 def _entry(files: GroupFiles, arguments: Namespace) -> dict[str, Any]:

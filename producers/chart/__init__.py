@@ -3,6 +3,6 @@
 The role itself is `producers.chart.role`, which whoever only asks its files need not load.
 """
 
-from producers.chart.ledger import FORMAT, ledger_path
+from producers.chart.ledger import FORMAT, delivery_counts, is_at_work, ledger_path
 
-__all__ = ["FORMAT", "ledger_path"]
+__all__ = ["FORMAT", "delivery_counts", "is_at_work", "ledger_path"]

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipeline.errors import PermanentError, TransientError, UnfitStateError
@@ -75,6 +75,30 @@ FORMAT = FileFormat(_SCHEMA)
 
 def ledger_path(state: Path, clinic: str) -> Path:
     return state / f"{clinic}.chart.db"
+
+
+def is_at_work(path: Path) -> bool:
+    """Say whether a process holds this ledger now."""
+    try:
+        lock = os.open(path.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def delivery_counts(path: Path) -> dict[str, int]:
+    """Count deliveries by state from a ledger file, also while its role runs. A missing ledger counts nothing."""
+    if not path.exists():
+        return {}
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+        is_made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'deliveries'").fetchone()
+        return dict(db.execute("SELECT state, count(*) FROM deliveries GROUP BY state")) if is_made else {}
 
 
 class LedgerBusyError(PermanentError):

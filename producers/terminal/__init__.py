@@ -5,8 +5,8 @@ requests and erases what it is ordered to. It speaks only to the broker and neve
 The role itself is `producers.terminal.role`, which whoever only asks its files need not load.
 """
 
-from producers.terminal.holdings import Holdings, ballast_path, spool_holdings
-from producers.terminal.ledger import FORMAT, custody_counts, ledger_path
+from producers.terminal.holdings import Holdings, ballast_path, spool_holdings, waiting
+from producers.terminal.ledger import FORMAT, custody_counts, is_at_work, ledger_path
 from producers.terminal.proof import Fault, find_faults
 from producers.terminal.resend import resend
 
@@ -17,7 +17,9 @@ __all__ = [
     "ballast_path",
     "custody_counts",
     "find_faults",
+    "is_at_work",
     "ledger_path",
     "resend",
     "spool_holdings",
+    "waiting",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from producers.terminal.copies import backlog
 from producers.terminal.ledger import from_micros, ledger_path
 
 
@@ -20,6 +21,15 @@ class Holdings:
     size: int = 0
     oldest_at: datetime | None = None
     until: datetime | None = None
+
+
+def waiting(path: Path) -> tuple[int, datetime | None]:
+    """Count by a ledger file what the centre does not have yet, and say since when; also while its role runs."""
+    if not path.exists():
+        return 0, None
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+        is_made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'copies'").fetchone()
+        return backlog(db) if is_made else (0, None)
 
 
 def spool_path(state: Path, clinic: str, terminal: str) -> Path:

@@ -170,6 +170,21 @@ def _locked(path: Path) -> int:
     return lock
 
 
+def is_at_work(path: Path) -> bool:
+    """Say whether a process holds this ledger now."""
+    try:
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def counts(db: sqlite3.Connection) -> dict[str, int]:
     """Count copies by custody; a hold shows as `held`."""
     totals: dict[str, int] = {}

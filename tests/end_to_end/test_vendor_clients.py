@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from joserfc.jwk import ECKey
 
 from consumers.publication.records import VendorKeys
@@ -167,3 +169,29 @@ def test_a_client_sees_every_event_once_and_goes_on_after_a_kill(
     assert [entry["offset"] for entry in entries] == [*range(HALF), *range(HALF + 1, 2 * HALF + 1)]
     assert client.log().count("record of 1 fields") == 2 * HALF
     assert proxy.asked == [], "no client needs what RabbitMQ 4.2.6 and 4.3.0 refuse"
+
+
+@pytest.mark.parametrize("command", [python_client, node_client], ids=["python", "node"])
+def test_a_client_replays_from_an_offset_with_the_key_that_openssl_wrote(
+    command: Callable[[], list[str]], tmp_path: Path, rabbit_url: str
+) -> None:
+    key = generate_private_key(SECP256R1())
+    (tmp_path / "public.pem").write_bytes(
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    (tmp_path / "private.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    )
+    broker = RabbitBroker(rabbit_url)
+    broker.declare(build((), [Reader("acme", timedelta(days=7))]))
+    publisher = broker.publisher()
+    publisher.publish_confirmed(pack(write(enclose(notice(n, tmp_path / "public.pem"), NOW)) for n in range(4)))
+    publisher.close()
+    client = Client([*command(), "--from", "2"], rabbit_url, tmp_path, tmp_path / "private.pem")
+    try:
+        client.start()
+        eventually(lambda: len(client.entries()) == 2, 60, client.log())
+    finally:
+        client.kill()
+    assert [entry["offset"] for entry in client.entries()] == [2, 3]
+    assert client.log().count("record of 1 fields") == 2

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.asyncapi import document, page, schemas
 from pipeline.asyncapi.compatibility import breaks
+from pipeline.group import GroupSettings
 from pipeline.vendor_events import NOTICES
 from tests.support.node import NodeMissingError, installed
 
@@ -117,6 +119,16 @@ def test_a_change_that_breaks_a_reader_is_named(change: Callable[[Schemas], None
     change(changed)
     (fault,) = breaks(last_release(), changed)
     assert said in fault
+
+
+def test_the_guide_the_clients_and_the_document_name_the_virtual_host_of_a_group() -> None:
+    vhost = GroupSettings().vhost
+    queue = document.document()["channels"]["vendorStream"]["bindings"]["amqp"]["queue"]
+    assert queue["vhost"] == vhost
+    for path in (DOCS.parent / "vendors.md", *(DOCS / "clients").glob("subscribe.*")):
+        named = re.findall(r"amqps://\S+", path.read_text(encoding="utf-8"))
+        assert named
+        assert all(url.endswith(f":5671/{vhost}") for url in named), path.name
 
 
 def test_a_new_optional_field_and_a_new_event_break_nobody() -> None:

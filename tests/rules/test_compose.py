@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.authority import REGISTER
 from pipeline.broker_settings import BrokerSettings
 from pipeline.cli.grammar import parse
 from pipeline.provisioning.server import ServerFiles, management_conf, server_conf, server_options
 from pipeline.settings import HttpSettings, KeysSettings, StoreSettings, load
-from pipeline.topology import CENTRE_ROLES
+from pipeline.topology import CENTRE_ROLES, Role
 from tests.support.compose import GROUP, ROOT, commands, mounts, read, words
 
 COMPOSE = read()
@@ -71,7 +72,13 @@ def test_no_secret_stands_in_the_file(name: str) -> None:
 
 @EACH
 def test_what_is_mounted_is_in_the_tree_or_made_by_preparing(name: str) -> None:
-    made_by_init = {"ca/ca.crt", "ca/crl", "ca/centre/service.centre.crt", "ca/centre/service.centre.key"}
+    made_by_init = {
+        "ca/ca.crt",
+        "ca/crl",
+        "ca/register",
+        "ca/centre/service.centre.crt",
+        "ca/centre/service.centre.key",
+    }
     made_by_init |= {f"ca/broker/{file}" for file in BROKER_FILES}
     for inside, source in mounts(COMPOSE, SERVICES[name]).items():
         assert inside.startswith("/")
@@ -108,6 +115,16 @@ def test_the_key_of_the_authority_is_given_to_no_running_role() -> None:
     }
     assert holders == {"office", "provision", "enrolment"}
     assert not holders & LASTING
+
+
+def test_who_shows_the_groups_certificates_is_given_the_authoritys_register() -> None:
+    settings = load(ROOT / "infra/group/config", {})
+    assert settings.group
+    inside = mounts(COMPOSE, SERVICES[Role.DELETION])
+    assert str((settings.group.ca_dir / REGISTER).parent) in inside
+    assert str(settings.group.ca_dir / "ca.crt") in inside
+    shared = mounts(COMPOSE, SERVICES[Role.PARSING])
+    assert shared.items() <= inside.items()
 
 
 def test_only_a_broker_is_reached_from_other_machines() -> None:

@@ -1,12 +1,15 @@
 // Read your stream to its end and on, and miss nothing: an example to begin with.
 //
 //   npm ci
-//   node subscribe.mjs --url amqps://broker.group.example:5671/%2Fonshi --vendor acme \
-//     --ca ca.pem --cert acme.pem --key acme.key --private-key acme.jwk
+//   node subscribe.mjs --url amqps://broker.group.example:5671/onshi --vendor acme \
+//     --ca ca.crt --cert vendor.acme.crt --key vendor.acme.key --private-key acme.private.pem
 //
 // What was handled stands in a journal, one line for each event, on the disk before the event is acknowledged. After
 // whatever happened, reading goes on behind the last line; an event that comes twice is known by its `event_id`.
+// A new journal begins at `--from`: `first`, `last`, `next`, an offset, or a time as 2026-05-12T09:00+09:00. So a replay
+// is a journal of its own.
 
+import { createPrivateKey } from 'node:crypto';
 import { existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -101,7 +104,7 @@ async function read(options, journal, privateKey) {
           if (message === null) return reject(new Error('the broker ended the consumer'));
           turn = turn.then(() => take(message)).catch(reject);
         },
-        { noAck: false, arguments: { 'x-stream-offset': journal.nextOffset ?? 'first' } },
+        { noAck: false, arguments: { 'x-stream-offset': journal.nextOffset ?? options.from } },
       )
       .catch(reject);
   });
@@ -112,16 +115,29 @@ async function read(options, journal, privateKey) {
   }
 }
 
+// Your private half: a JWK, or the PEM that openssl wrote.
+async function readKey(path) {
+  const content = readFileSync(path, 'utf8');
+  return content.startsWith('-----BEGIN') ? createPrivateKey(content) : importJWK(JSON.parse(content), 'ECDH-ES+A256KW');
+}
+
+// Where a new journal begins; a time without a zone is that of this machine.
+function startOf(text) {
+  if (['first', 'last', 'next'].includes(text)) return text;
+  return /^\d+$/.test(text) ? Number(text) : { '!': 'timestamp', value: Math.floor(Date.parse(text) / 1000) };
+}
+
 const text = { type: 'string' };
 const { values: options } = parseArgs({
   options: {
     url: text, vendor: text, journal: { type: 'string', default: 'events.jsonl' },
-    ca: text, cert: text, key: text, 'private-key': text,
+    from: { type: 'string', default: 'first' }, ca: text, cert: text, key: text, 'private-key': text,
   },
 });
 const journal = new Journal(options.journal);
-const jwk = options['private-key'] && JSON.parse(readFileSync(options['private-key'], 'utf8'));
-const privateKey = jwk ? await importJWK(jwk, 'ECDH-ES+A256KW') : null;
+options.from = startOf(options.from);
+if (journal.nextOffset === null && Number.isInteger(options.from)) journal.nextOffset = options.from;
+const privateKey = options['private-key'] ? await readKey(options['private-key']) : null;
 for (;;) {
   try {
     await read(options, journal, privateKey);

@@ -1,11 +1,13 @@
 """Read your stream to its end and on, and miss nothing: an example to begin with.
 
     pip install "pika>=1.4,<2" joserfc
-    python subscribe.py --url amqps://broker.group.example:5671/%2Fonshi --vendor acme \
-        --ca ca.pem --cert acme.pem --key acme.key --private-key acme.jwk
+    python subscribe.py --url amqps://broker.group.example:5671/onshi --vendor acme \
+        --ca ca.crt --cert vendor.acme.crt --key vendor.acme.key --private-key acme.private.pem
 
 What was handled stands in a journal, one line for each event, on the disk before the event is acknowledged. After
 whatever happened, reading goes on behind the last line; an event that comes twice is known by its `event_id`.
+A new journal begins at `--from`: `first`, `last`, `next`, an offset, or a time as 2026-05-12T09:00+09:00. So a replay
+is a journal of its own.
 """
 
 import argparse
@@ -14,11 +16,12 @@ import os
 import ssl
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pika
 from joserfc import jwe
-from joserfc.jwk import import_key
+from joserfc.jwk import Key, import_key
 from pika.credentials import ExternalCredentials
 from pika.exceptions import AMQPError
 
@@ -56,12 +59,24 @@ def handle(event: dict, record: dict | None) -> None:
     print(f"{event['at']} {event['type']} {event['clinic']} {event['kind']} {event['handle']}{opened}", flush=True)
 
 
+def read_key(path: Path) -> Key:
+    """Read your private half: a JWK, or the PEM that openssl wrote."""
+    content = path.read_bytes()
+    if not content.startswith(b"-----BEGIN"):
+        return import_key(json.loads(content))
+    try:
+        return import_key(content, "EC")
+    except ValueError:
+        return import_key(content, "OKP")
+
+
 def open_record(event: dict, private_key: Path | None) -> dict | None:
     """Open the record of an event, where it has one and it is for you."""
     if private_key is None or not event.get("record"):
         return None
-    key = import_key(json.loads(private_key.read_text()))
-    content = jwe.decrypt_compact(event["record"], key, algorithms=["ECDH-ES+A256KW", "A256GCM"]).plaintext
+    content = jwe.decrypt_compact(
+        event["record"], read_key(private_key), algorithms=["ECDH-ES+A256KW", "A256GCM"]
+    ).plaintext
     record = json.loads(content or b"")
     if (record["handle"], record["revision"]) != (event["handle"], event["revision"]):
         raise ValueError("the record belongs to another event")
@@ -85,7 +100,7 @@ def read(options: argparse.Namespace, journal: Journal) -> None:
     connection = pika.BlockingConnection(parameters(options))
     channel = connection.channel()
     channel.basic_qos(prefetch_count=PREFETCH)
-    start = "first" if journal.next_offset is None else journal.next_offset
+    start = options.start if journal.next_offset is None else journal.next_offset
     stream = f"vendor.{options.vendor}"
     for method, properties, body in channel.consume(stream, arguments={"x-stream-offset": start}):
         offset, event = properties.headers["x-stream-offset"], json.loads(body)
@@ -97,17 +112,27 @@ def read(options: argparse.Namespace, journal: Journal) -> None:
         channel.basic_ack(method.delivery_tag)
 
 
+def start_of(text: str) -> str | int | datetime:
+    """Read where a new journal begins; a time without a zone is that of this machine."""
+    if text in ("first", "last", "next"):
+        return text
+    return int(text) if text.isdecimal() else datetime.fromisoformat(text).astimezone(UTC)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Read a vendor's stream.")
     parser.add_argument("--url", required=True)
     parser.add_argument("--vendor", required=True)
     parser.add_argument("--journal", type=Path, default=Path("events.jsonl"))
+    parser.add_argument("--from", dest="start", type=start_of, default="first")
     parser.add_argument("--ca")
     parser.add_argument("--cert")
     parser.add_argument("--key")
     parser.add_argument("--private-key", type=Path)
     options = parser.parse_args()
     journal = Journal(options.journal)
+    if journal.next_offset is None and isinstance(options.start, int):
+        journal.next_offset = options.start
     while True:
         try:
             read(options, journal)

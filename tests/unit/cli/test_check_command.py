@@ -3,6 +3,7 @@
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from pipeline.authority import Purpose
 from pipeline.broker_settings import BrokerSettings
 from pipeline.cli import check
 from pipeline.cli.roles import Assembly
+from pipeline.settings import EdgeSettings
 from pipeline.topology import Role
 from tests.support.eventually import eventually
 from tests.unit.cli.conftest import Office
@@ -65,3 +67,19 @@ def test_a_certificate_that_ends_within_a_month_is_named(office: Office, days: i
     (office.root / "edge.c001.t1.crt").write_text("")
     (fault,) = check._certificates(settings)
     assert fault.endswith("is no certificate that can be read")
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(61, "61 s ahead"), (-3600, "3600 s behind"), (59, ""), (-59, "")])
+def test_a_share_whose_machine_has_another_time_says_how_far_the_clocks_are_apart(seconds: int, said: str) -> None:
+    found = list(check._drift(Path("face"), 1e9, 1e9 + seconds))
+    assert [said in fault for fault in found] == ([True] if said else [])
+
+
+def test_the_space_of_the_edges_state_counts_where_it_is_a_disk_of_its_own(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "LEAST_FREE_BYTES", 1 << 60)
+    (fault,) = check._disk(office.settings)
+    assert str(office.root) in fault
+    other = office.settings.model_copy(update={"edge": EdgeSettings(state=Path("/dev/shm/none/yet"))})
+    assert len(list(check._disk(other))) == 2

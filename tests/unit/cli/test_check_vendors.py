@@ -56,7 +56,7 @@ def test_a_vendor_that_can_be_told_shows_its_key_its_age_and_its_certificates_en
         (lambda root: (root / "acme.jwk").unlink(), "public_key_file"),
         (lambda root: (root / "acme.jwk").write_text("{}"), "public_key_file"),
         (lambda root: (root / "keys" / "vendor.acme.key").unlink(), "its events wait"),
-        (lambda root: (root / "ca" / "issued.json").write_text("{"), "issued.json"),
+        (lambda root: (root / "ca" / "register" / "issued.json").write_text("{"), "issued.json"),
         (lambda root: Authority(root / "ca").revoke("vendor.acme", NOW), "no certificate that counts"),
     ],
     ids=["no key file", "no key in it", "no secret", "register damaged", "revoked"],

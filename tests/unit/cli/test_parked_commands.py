@@ -126,6 +126,13 @@ def test_the_access_log_names_each_message_that_was_named(lot: Office) -> None:
     assert subjects(lot) == ["p1", "p4"]
 
 
+def test_who_replays_is_told_whose_messages_come_later(lot: Office) -> None:
+    said = lot.say("parked", "replay", "p1")[1]
+    for part in ("within seconds", "edge that is not believed", "fuse has blown: it takes them after its restart"):
+        assert part in said
+    assert lot.say("parked", "replay", "--consumer", "deletion")[1].strip() == "replaying 0"
+
+
 def test_the_access_log_names_each_cause_that_was_replayed_with_its_count(lot: Office) -> None:
     lot.ask("parked", "replay", "--all")
     assert subjects(lot) == ["consent seal_broken: 1", "parsing bug_KeyError: 3", "parsing seal_broken: 2"]

@@ -11,6 +11,7 @@ from pipeline.broker.addresses import each_url
 from pipeline.broker.open import open_broker
 from pipeline.broker.rabbitmq_hosts import Hosts
 from pipeline.broker.tls import Certificates
+from pipeline.broker_settings import BrokerSettings
 from pipeline.cli.init import configuration
 from pipeline.errors import PermanentError
 from pipeline.settings import SettingsError, load
@@ -30,6 +31,21 @@ URLS = [
 @pytest.mark.parametrize(("url", "each"), URLS)
 def test_a_url_names_its_nodes_which_share_the_rest(url: str, each: list[str]) -> None:
     assert list(each_url(url)) == each
+
+
+@pytest.mark.parametrize("scheme", ["AMQPS", "Amqps"])
+def test_a_scheme_in_capitals_is_the_same_scheme(tmp_path: Path, scheme: str) -> None:
+    text = configuration(broker=f"{scheme}://B1:5671,b2/Onshi")
+    (tmp_path / "onshi.toml").write_text(f'{text}\n[group]\nedge_url = "{scheme}://Host/V"\n', encoding="utf-8")
+    settings = load(tmp_path / "onshi.toml", {})
+    assert settings.broker.url == "amqps://B1:5671,b2/Onshi"
+    assert settings.group
+    assert settings.group.edge_url == "amqps://Host/V"
+    assert repr(open_broker(f"{scheme}://B1:5671/v", tmp_path)) == "RabbitBroker(b1:5671)"
+
+
+def test_certificates_stand_beside_a_scheme_in_capitals() -> None:
+    assert BrokerSettings(url="AMQPS://h/v", ca_file=Path("ca.crt")).url == "amqps://h/v"
 
 
 WRONG = [

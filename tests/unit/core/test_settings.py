@@ -36,6 +36,14 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         assert part in said
 
 
+def test_a_group_begins_without_a_clinic_and_nothing_else_does(tmp_path: Path) -> None:
+    broker = '[broker]\nurl = "amqps://h/onshi"\n'
+    assert load(write(tmp_path, broker + "[group]\n"), {}).clinics == ()
+    with pytest.raises(SettingsError) as wrong:
+        load(write(tmp_path, broker + "[brokr]\n"), {})
+    assert [fault.partition(":")[0] for fault in wrong.value.faults] == ["clinics", "brokr"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "part"),
     [

@@ -1,5 +1,6 @@
 """What is rendered for a configuration, and what is changed to get there?"""
 
+import json
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -333,6 +334,32 @@ def test_a_revocation_counts_for_every_certificate_of_the_name_but_the_newest(tm
 def test_a_name_no_certificate_can_carry_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AuthorityError, match="longer"):
         found(tmp_path / "ca", "Test", NOW).issue("e" * 65, Purpose.CLIENT, tmp_path, NOW)
+
+
+def test_a_group_without_a_clinic_gets_its_authority_and_is_told_what_comes_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "onshi.toml").write_text(MAIN)
+    assert main(["ca", "init", "--host", "broker", "-c", str(tmp_path)]) == 0
+    assert "onshi provision apply" in capsys.readouterr().out
+    assert main(["ca", "renew", "service.centre", "--out", str(tmp_path / "out"), "-c", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "in place of the former pair; the former counts until its own day" in said
+    assert "crl" not in said
+
+
+def test_who_revokes_is_told_to_copy_the_list_and_a_program_is_told_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "onshi.toml").write_text(MAIN)
+    words = ["service.centre", "-c", str(tmp_path)]
+    main(["ca", "init", "--host", "broker", "-c", str(tmp_path)])
+    assert main(["ca", "renew", "--out", str(tmp_path / "out"), "--revoke", *words]) == 0
+    assert "copy" in capsys.readouterr().out.splitlines()[-1]
+    assert main(["ca", "revoke", "--json", *words]) == 0
+    assert json.loads(capsys.readouterr().out) == {"revoked": 1}
+    assert main(["ca", "revoke", *words]) == 1
+    assert "crl" not in capsys.readouterr().out
 
 
 # What a vendor hands in
