@@ -79,7 +79,8 @@ def _holds(path: Path, words: Sequence[bytes], unreadable: list[str]) -> bool:
             kept = b""
             while chunk := source.read(_CHUNK):
                 window = kept + chunk
-                if any(word in window for word in words):
+                # A ballast is nothing but room; every word would be looked for all through it.
+                if window.strip(b"\0") and any(word in window for word in words):
                     return True
                 kept = window[-_OVERLAP:]
     except OSError:
