@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,13 @@ from tests.support.rabbit import NotInstalledError, RabbitNode
 # A busy machine is slow, and no law is broken by that.
 settings.register_profile("without haste", deadline=None)
 settings.load_profile("without haste")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.support.scheduling import GroupScheduling  # noqa: PLC0415 - one process of several, if there are several
+
+    return GroupScheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.site import Site, site
 
+pytestmark = pytest.mark.xdist_group("commands")
+
 
 def onshi(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

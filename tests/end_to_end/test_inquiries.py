@@ -21,6 +21,8 @@ from tests.rules.test_canary import check
 from tests.support.eventually import eventually
 from tests.support.site import Site, site
 
+pytestmark = pytest.mark.xdist_group("inquiries")
+
 NEEDED = (ConsentCategory.MEDICATION, ConsentCategory.CHECKUP)
 
 

@@ -19,6 +19,8 @@ from pipeline.keyring import Keyring
 from producers.terminal import ledger_path
 from tests.support.site import Site, site
 
+pytestmark = pytest.mark.xdist_group("verify")
+
 COUNT = 6
 FACE = (
     Path(__file__).parents[1]

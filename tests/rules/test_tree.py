@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.scheduling import group_of
+
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     path
@@ -23,6 +25,15 @@ def test_no_module_is_longer_than_four_hundred_lines(path: Path) -> None:
 def test_no_file_of_the_tests_is_longer_either() -> None:
     texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
     assert [str(path.relative_to(ROOT)) for path, text in texts.items() if len(text.splitlines()) > 400] == []
+
+
+def test_tests_that_share_a_server_run_in_one_process() -> None:
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text, name = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
+        shares = 'fixture(scope="module")' in text and ("with site(" in text or "node.start()" in text)
+        if path != Path(__file__) and (shares or "mark.xdist_group" in text):
+            assert group_of(name), name
+    assert group_of("tests/broker/test_hostile.py") == group_of("tests/broker/test_hostile_entry.py") == "hostile"
 
 
 def test_a_lock_file_names_hashes_and_no_address() -> None:
