@@ -33,6 +33,8 @@ CLIENT_AGE: Final = timedelta(days=397)
 CRL_AGE: Final = timedelta(days=3650)
 """Long: a list that runs out would lock every clinic out. It is written anew with every revocation and renewal."""
 REGISTER: Final = "register/issued.json"
+_FORMER_REGISTER: Final = "issued.json"
+"""Where an authority of before has it, until it is next written."""
 LONGEST_NAME: Final = 64
 _BACKDATED: Final = timedelta(minutes=5)
 """A clinic's clock may be a little slow."""
@@ -90,8 +92,10 @@ class Authority:
 
     def issued(self) -> tuple[Issued, ...]:
         """List every certificate that was signed."""
+        path, former = self.directory / REGISTER, self.directory / _FORMER_REGISTER
         try:
-            return _Register.model_validate_json((self.directory / REGISTER).read_bytes()).certificates
+            source = former if former.exists() and not path.exists() else path
+            return _Register.model_validate_json(source.read_bytes()).certificates
         except (OSError, ValidationError):
             raise AuthorityError("issued.json: missing or damaged") from None
 
@@ -185,11 +189,11 @@ class Authority:
         return key
 
     def _register(self, certificates: tuple[Issued, ...]) -> None:
-        _write(
-            self.directory / REGISTER,
-            _Register(certificates=certificates).model_dump_json(indent=1).encode(),
-            0o644,
-        )
+        path = self.directory / REGISTER
+        path.parent.mkdir(exist_ok=True)
+        _write(path, _Register(certificates=certificates).model_dump_json(indent=1).encode(), 0o644)
+        # An old one that stayed could one day be taken for the register, without what was revoked since.
+        (self.directory / _FORMER_REGISTER).unlink(missing_ok=True)
 
     def _write_list(self, certificates: tuple[Issued, ...], now: datetime) -> None:
         builder = (

@@ -5,7 +5,7 @@ reads an index of what is open, so that its cost follows the backlog, not the hi
 shown here again as they last reported them, because nobody scrapes a clinic's machine from outside.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from pipeline.storage.schema import (
     standings,
     vendor_held,
 )
-from pipeline.topology import CHART_EDGE, Role
+from pipeline.topology import CHART_EDGE, Edge, Role
 
 SHOWN_BY: Final = Role.DELETION
 EVERY_SECONDS: Final = 5.0
@@ -42,9 +42,13 @@ Labels = tuple[str, ...]
 
 
 class Backlog:
-    """The gauges of everything that waits; what waits no longer becomes 0."""
+    """The gauges of everything that waits; what waits no longer becomes 0.
 
-    def __init__(self, now: datetime) -> None:
+    `configured`: the machines there are now, all that ever reported if None. Of one that left nothing is shown.
+    """
+
+    def __init__(self, now: datetime, configured: Collection[Edge] | None = None) -> None:
+        self._configured = None if configured is None else {(edge.clinic, edge.edge) for edge in configured}
         self._durations = Durations(now)
         self._shown: dict[Gauge, set[Labels]] = {}
 
@@ -73,9 +77,13 @@ class Backlog:
     def _show_edges(self, connection: Connection) -> list[Labels]:
         """Show what each edge last said of itself; returns the clinics that have an edge."""
         clinics: set[Labels] = set()
+        if self._configured is not None:
+            metrics.forget_edges(self._configured)
         for row in connection.execute(select(edges)):
-            clinics.add((row.clinic,))
             where = (row.clinic, row.edge)
+            if self._configured is not None and where not in self._configured:
+                continue
+            clinics.add((row.clinic,))
             metrics.EDGE_LAST_SEEN.labels(*where).set(row.last_seen.timestamp())
             metrics.EDGE_CLOCK_OFFSET.labels(*where).set(float(row.clock_offset_seconds or 0))
             report = EdgeReported.model_validate_json(row.report)

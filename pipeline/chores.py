@@ -4,7 +4,7 @@ said again, what was parked, what is to be replayed.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline.metrics import REPEATED
 from pipeline.outcome import said
 from pipeline.sending import publish
 from pipeline.storage.engine import Store
-from pipeline.topology import parked_queue
+from pipeline.topology import Edge, parked_queue
 
 LOG = logging.getLogger("onshi.runner")
 EVERY_SECONDS = 1.0
@@ -43,6 +43,7 @@ class Chores:
         repeat_after: timedelta,
         *,
         has_vendors: bool = False,
+        edges: Collection[Edge] | None = None,
     ) -> None:
         self._consumer = consumer
         self._role = consumer.role
@@ -59,7 +60,7 @@ class Chores:
         self._last_repeat = 0.0
         self._last_purge = 0.0
         self._last_shown = 0.0
-        self._backlog = Backlog(clock.now())
+        self._backlog = Backlog(clock.now(), edges)
 
     def open(self, publisher: Publisher) -> None:
         self._publisher = publisher

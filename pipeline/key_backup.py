@@ -37,11 +37,16 @@ class _Content(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back: epochs, files, and the epochs that were refused because they were destroyed here."""
+    """What came back: epochs, files, and the epochs that were refused because they were destroyed here.
+
+    `missing`: what the ring names and the backup is too old for. Nothing that is sealed to it opens, now or when its
+    month comes.
+    """
 
     epochs: int
     files: int
     refused: tuple[EpochKey, ...]
+    missing: tuple[EpochKey, ...]
 
 
 def passphrase_of(path: Path) -> bytes:
@@ -65,11 +70,8 @@ def backup(directory: Path, out: Path, passphrase: bytes) -> int:
         ring = read_ring(directory)[0]
         slots = (directory / "slots.bin").read_bytes()
         files = {path.name: _text(path.read_bytes()) for path in sorted(directory.glob("*.key"))}
-    halves = {
-        key.identifier: _text(slots[key.slot * SLOT : (key.slot + 1) * SLOT])
-        for key in ring.epochs
-        if key.is_usable and key.slot >= 0
-    }
+    # An older backup may have left a slot empty.
+    halves = {key.identifier: _text(half) for key in ring.epochs if key.is_usable and (half := _half(slots, key))}
     salt, nonce = os.urandom(_SALT), os.urandom(_NONCE)
     content = _Content(ring=ring, slots=halves, files=files).model_dump_json().encode()
     sealed = AESGCM(_key(passphrase, salt)).encrypt(nonce, content, _MAGIC)
@@ -90,7 +92,9 @@ def restore(directory: Path, source: Path, passphrase: bytes) -> Restored:
         ring = read_ring(directory)[0] if has_ring else content.ring
         gone = {key.identifier for key in (*ring.epochs, *content.ring.epochs) if not key.is_usable}
         stands = {key.identifier: key for key in ring.epochs}
-        back = [key for key in content.ring.epochs if key.identifier in content.slots and key.identifier not in gone]
+        # A release before wrote empty halves for keys that were not there.
+        held_then = {name for name, half in content.slots.items() if any(base64.b64decode(half))}
+        back = [key for key in content.ring.epochs if key.identifier in held_then - gone]
         epochs, next_slot = list(ring.epochs), 1 + max((key.slot for key in ring.epochs), default=-1)
         halves: dict[int, bytes] = {}
         for key in back:
@@ -109,8 +113,16 @@ def restore(directory: Path, source: Path, passphrase: bytes) -> Restored:
         for name in missing:
             write_secret(directory / Path(name).name, base64.b64decode(content.files[name]))
         write_ring(directory, ring.model_copy(update={"epochs": tuple(epochs)}))
+        slots = (directory / "slots.bin").read_bytes()
+    lost = tuple(key for key in epochs if key.is_usable and not _half(slots, key))
     refused = tuple(key for key in content.ring.epochs if key.identifier in content.slots and key.identifier in gone)
-    return Restored(len(halves), len(missing), refused)
+    return Restored(len(halves), len(missing), refused, lost)
+
+
+def _half(slots: bytes, key: EpochKey) -> bytes:
+    """Return the private half of a key; nothing where its slot is empty or was never written."""
+    half = slots[key.slot * SLOT : (key.slot + 1) * SLOT] if key.slot >= 0 else b""
+    return half if any(half) else b""
 
 
 def _open(source: Path, passphrase: bytes) -> _Content:

@@ -187,7 +187,8 @@ class Keyring:
         with path.open("rb") as slots:
             slots.seek(slot * SLOT)
             raw = slots.read(SLOT)
-        return raw if len(raw) == SLOT else None
+        # A slot that no backup brought back is a hole between others.
+        return raw if len(raw) == SLOT and any(raw) else None
 
     def _read_hashing(self, name: str) -> bytes:
         secret = self._read(name)

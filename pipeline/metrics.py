@@ -3,6 +3,8 @@
 Names: `onshi_<thing>_<unit>[_total]`.
 """
 
+from collections.abc import Collection
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipeline.events import EdgeReported
@@ -169,6 +171,27 @@ ERASURE_SECONDS = Histogram(
 
 
 _shown_faults: dict[tuple[str, str], set[str]] = {}
+
+
+_OF_EDGES = (
+    EDGE_COPIES,
+    EDGE_OLDEST,
+    EDGE_FREE,
+    EDGE_SPOOL,
+    EDGE_FAULTS,
+    EDGE_LAST_SEEN,
+    EDGE_CLOCK_OFFSET,
+    EDGE_CLOCK_RELIABLE,
+    EDGE_BACKLOG,
+)
+
+
+def forget_edges(but: Collection[tuple[str, str]]) -> None:
+    """Show nothing more of the edges that are not among these: clinic and terminal."""
+    for gauge in _OF_EDGES:
+        for sample in next(iter(gauge.collect())).samples:
+            if (sample.labels["clinic"], sample.labels["terminal"]) not in but:
+                gauge.remove(*sample.labels.values())
 
 
 def show_edge(report: EdgeReported) -> None:

@@ -6,7 +6,7 @@ rows emptied; custody, outcome, verdict codes and times stay. What is held is wr
 Sources: design sections 6 and 7, security-and-reliability 3.5 and 6.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -40,7 +40,7 @@ from pipeline.sealing import KeyClass, Opener, Sealer, recipient_of
 from pipeline.settings import RetentionSettings
 from pipeline.storage.engine import Store
 from pipeline.storage.schema import clinical_answers, copies, decisions, edges, files, holds, parked, results
-from pipeline.topology import Role
+from pipeline.topology import Edge, Role
 
 CHUNK: Final = 500
 MARGIN: Final = timedelta(days=1)
@@ -128,10 +128,13 @@ def _later(epoch: str, months: int) -> datetime:
     return datetime(count // 12, count % 12 + 1, 1, tzinfo=UTC)
 
 
-def destroy(store: Store, keys: Keyring, wanted: EpochKey, actor: Actor, now: datetime) -> Destroyed:
+def destroy(
+    store: Store, keys: Keyring, wanted: EpochKey, actor: Actor, now: datetime, *, configured: Collection[Edge]
+) -> Destroyed:
     """End one month of one class of one clinic. Repeatable: what a crash left undone is done.
 
-    What was begun is in the access log; a refusal before that is the caller's to log.
+    What was begun is in the access log; a refusal before that is the caller's to log. `configured`: the machines that
+    may still say something.
 
     Raises:
         RetentionError: nothing was destroyed; what is held may have been wrapped to the current month.
@@ -141,13 +144,13 @@ def destroy(store: Store, keys: Keyring, wanted: EpochKey, actor: Actor, now: da
     kept = 0
     if wanted.is_usable:
         with store.reading() as connection:
-            for blocker in _blockers(connection, wanted, are_held_kept=False):
+            for blocker in _blockers(connection, wanted, configured, are_held_kept=False):
                 raise blocker
     _log(store, actor, subject, "begun", now)
     try:
         if wanted.is_usable:
             kept = _Keeper(store, keys, wanted, now).keep()
-        key = _end(store, keys, wanted, now)
+        key = _end(store, keys, wanted, configured, now)
     except RetentionError:
         _log(store, actor, subject, "given_up", now)
         raise
@@ -215,7 +218,7 @@ def _is_row(table: Table, rows: Sequence[Row[Any]]) -> ColumnElement[bool]:
 # The end
 
 
-def _end(store: Store, keys: Keyring, wanted: EpochKey, now: datetime) -> EpochKey:
+def _end(store: Store, keys: Keyring, wanted: EpochKey, configured: Collection[Edge], now: datetime) -> EpochKey:
     """Ask once more with the files' rows in hand, so that no hold can come between the question and the end."""
     with store.transaction() as connection:
         if wanted.is_usable:
@@ -223,14 +226,16 @@ def _end(store: Store, keys: Keyring, wanted: EpochKey, now: datetime) -> EpochK
             connection.execute(
                 select(files.c.file_id).where(files.c.file_id.in_(select(of_key.c.file_id))).with_for_update()
             ).all()
-            for blocker in _blockers(connection, wanted, are_held_kept=True):
+            for blocker in _blockers(connection, wanted, configured, are_held_kept=True):
                 raise blocker
         made = keyring.destroy(keys.directory, wanted.clinic, wanted.key_class, wanted.epoch, now, wanted.identifier)
     keys.reload()
     return made
 
 
-def _blockers(connection: Connection, key: EpochKey, *, are_held_kept: bool) -> Iterator[RetentionError]:
+def _blockers(
+    connection: Connection, key: EpochKey, configured: Collection[Edge], *, are_held_kept: bool
+) -> Iterator[RetentionError]:
     """Say what stands against it. Once what is held was kept, a held file that is still here was held a moment ago."""
     is_open = or_(files.c.settled_at.is_(None), _held(files))
     if not are_held_kept:
@@ -246,7 +251,7 @@ def _blockers(connection: Connection, key: EpochKey, *, are_held_kept: bool) -> 
     mine = or_(parked.c.clinic == key.clinic, parked.c.clinic.is_(None))
     if connection.scalar(select(func.count()).select_from(parked).where(aside, since, mine)):
         yield RetentionError("parked", f"messages of {key.clinic} are parked at parsing: replay or discard them first")
-    behind = sorted(_edges_behind(connection, key))
+    behind = sorted(_edges_behind(connection, key, configured))
     if behind:
         yield RetentionError("edge_behind", ", ".join(behind))
 
@@ -264,12 +269,14 @@ def is_sealed_to(key: EpochKey) -> ColumnElement[bool]:
     return files.c.file_id.in_(union(*_files_of(key)))
 
 
-def _edges_behind(connection: Connection, key: EpochKey) -> Iterator[str]:
+def _edges_behind(connection: Connection, key: EpochKey, configured: Collection[Edge]) -> Iterator[str]:
     end = ends_at(key.epoch) + MARGIN
     for row in connection.execute(select(edges).where(edges.c.clinic == key.clinic)):
         report = EdgeReported.model_validate_json(row.report)
         oldest = report.reported_at - timedelta(seconds=report.oldest_seconds)
-        if row.last_seen < end or (report.backlog and oldest < end):
+        is_behind = row.last_seen < end or (report.backlog and oldest < end)
+        # A machine that was taken out of the configuration says nothing more, and would keep its months for ever.
+        if is_behind and Edge(row.clinic, row.edge) in configured:
             yield row.edge
 
 

@@ -9,7 +9,7 @@ Design section 5.
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,7 +34,7 @@ from pipeline.retry import TIERS, Again, Park, after_failure
 from pipeline.sending import publish
 from pipeline.storage.engine import Store
 from pipeline.storage.schema import inbox
-from pipeline.topology import Exchange, work_queue
+from pipeline.topology import Edge, Exchange, work_queue
 from pipeline.unit import Unit
 
 LOG = logging.getLogger("onshi.runner")
@@ -59,8 +59,9 @@ class Runner:
         pulse: Pulse | None = None,
         has_vendors: bool = False,
         is_shared: bool = False,
+        edges: Collection[Edge] | None = None,
     ) -> None:
-        """`is_shared`: whether several clinics' events come here, none of which may stop it for the others."""
+        """`is_shared`: several clinics' events come here, none of which may stop it for the others. `edges`: theirs."""
         self._consumer = consumer
         self._role = consumer.role
         self._store = store
@@ -71,7 +72,7 @@ class Runner:
         self.pulse = pulse or Pulse(consumer.role)
         self._guard = Guard(consumer.role, is_shared=is_shared)
         self._has_vendors = has_vendors
-        self._chores = Chores(consumer, store, broker, clock, repeat_after, has_vendors=has_vendors)
+        self._chores = Chores(consumer, store, broker, clock, repeat_after, has_vendors=has_vendors, edges=edges)
         self._recovering = True
         self._publisher: Publisher | None = None
         self._started = 0.0

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 
 def text_of(tables: Mapping[str, Any], comment: str = "") -> str:
-    """Write tables as TOML: strings, numbers, booleans and lists of these; tables and lists of tables below."""
+    """Write tables as TOML: strings, numbers, booleans, days and lists of these; tables and lists of tables below."""
     lines = [f"# {line}" for line in comment.splitlines()]
     return "\n".join([*lines, *_lines((), tables)]) + "\n"
 
@@ -27,11 +28,16 @@ def _lines(above: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping) or (isinstance(value, list) and bool(value) and isinstance(value[0], Mapping))
+    are_tables = isinstance(value, list) and bool(value) and all(isinstance(entry, Mapping) for entry in value)
+    return isinstance(value, Mapping) or are_tables
 
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_value(entry) for entry in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_value(entry)}' for key, entry in value.items())} }}"
+    if isinstance(value, date):
+        return value.isoformat()
     # A string of JSON is a string of TOML, but for DEL, which no path or id of ours has.
     return json.dumps(value, ensure_ascii=False)

@@ -31,9 +31,14 @@ _REASONS: Final = (
     ("Connection refused", "nothing listens at this port"),
     ("No route to host", "there is no way to it from here"),
     ("unreachable", "there is no way to it from here"),
+    ("ConnectionBlockedTimeout", "it takes nothing now: its memory or disk has run out"),
     ("Timeout", "no answer: is the machine off, or a firewall between?"),
     ("timed out", "no answer: is the machine off, or a firewall between?"),
-    ("IncompatibleProtocolError", "what answers at this port is no broker, or not with this kind of URL"),
+    # That it does not take our certificate it says after the handshake of TLS 1.3, if it does not hang up first.
+    (
+        "IncompatibleProtocolError",
+        "it hung up: our certificate was revoked or is not taken, or this is no broker's port",
+    ),
 )
 
 

@@ -67,6 +67,7 @@ class Centre:
             pulse=pulse,
             has_vendors=bool(settings.vendors),
             is_shared=len(settings.clinics) > 1,
+            edges=settings.edges,
         )
 
     def _prepare_store(self, pulse: Pulse, stop: threading.Event) -> None:

@@ -6,12 +6,14 @@ not know is null in JSON, never zero.
 
 import json
 import urllib.request
+from http.client import HTTPException
 from typing import Any, Final
 
 from pipeline.cli.desk import Desk
+from pipeline.cli.fitness import require_fit
 from pipeline.custody import Custody
 from pipeline.settings import HttpSettings, Settings
-from pipeline.topology import CHART_EDGE
+from pipeline.topology import CHART_EDGE, EDGE_ROLES
 from producers.chart import delivery_counts
 from producers.chart import is_at_work as chart_is_at_work
 from producers.chart import ledger_path as chart_ledger
@@ -21,7 +23,12 @@ ANSWER_SECONDS: Final = 2.0
 
 
 def edge_status(desk: Desk) -> int:
-    """Print what is here."""
+    """Print what is here.
+
+    Raises:
+        UnfitStateError: a ledger is of another release.
+    """
+    require_fit(desk.settings, EDGE_ROLES)
     state = gather(desk)
     desk.say(state, [*_lines(state), "results, parked messages and certificates are shown at the centre"])
     return 0
@@ -83,7 +90,7 @@ def not_ready(http: HttpSettings) -> dict[str, str] | None:
         with opener.open(f"http://{host}:{http.port}/readyz", timeout=ANSWER_SECONDS) as answer:
             found = json.loads(answer.read())["waiting"]
             return {str(name): str(why) for name, why in found.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

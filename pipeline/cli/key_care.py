@@ -16,6 +16,7 @@ from pipeline.keyring import Keyring
 from pipeline.settings import Settings
 from pipeline.storage import Store
 from pipeline.topology import Role
+from pipeline.vendor_register import Register
 
 LOG = logging.getLogger("onshi.keys")
 FIRST_SECONDS: Final = 60.0
@@ -33,11 +34,13 @@ def caretaker(
     settings: Settings, ring: Keyring, store: Store | None, clock: Clock
 ) -> Callable[[threading.Event], None]:
     """Make the part that issues the keys of coming months, and with a store ends those whose time is up."""
+    register = Register(settings)
 
     def run(stop: threading.Event) -> None:
         pause = FIRST_SECONDS
         while not stop.wait(pause):
-            tend(settings, ring, store, clock.now())
+            # As the group is now: what a machine that came since still seals to must not end.
+            tend(register.settings(), ring, store, clock.now())
             pause = EVERY_SECONDS
 
     return run
@@ -75,7 +78,7 @@ def tend(settings: Settings, ring: Keyring, store: Store | None, now: datetime) 
         assert store is not None
         name = f"{key.key_class} {key.epoch}"
         try:
-            made = retention.destroy(store, ring, key, actor, now)
+            made = retention.destroy(store, ring, key, actor, now, configured=settings.edges)
         except OnshiError as error:
             LOG.warning("key kept", extra={"clinic": key.clinic, "reason": f"{name}: {error}"})
         else:

@@ -123,7 +123,8 @@ def _destroy(desk: Desk, arguments: Namespace) -> int:
 def _destroy_one(desk: Desk, key: EpochKey, actor: retention.Actor) -> dict[str, Any]:
     answer = {"clinic": key.clinic, "class": key.key_class.value, "epoch": key.epoch, "kept": 0, "emptied": 0}
     try:
-        made = retention.destroy(desk.store, desk.keyring, key, actor, desk.now)
+        edges = desk.settings.edges
+        made = retention.destroy(desk.store, desk.keyring, key, actor, desk.now, configured=edges)
     except retention.RetentionError as error:
         desk.log_access("keys.destroy", f"{key.clinic} {key.key_class} {key.epoch}", "refused")
         return {**answer, "refused": str(error), "destroyed_at": None}

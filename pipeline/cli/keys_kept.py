@@ -23,11 +23,17 @@ def keep(desk: Desk, arguments: Namespace) -> int:
     restored = restore(directory, file, passphrase)
     desk.log_access(deed, "every clinic")
     refused = [f"{key.clinic} {key.key_class} {key.epoch}" for key in restored.refused]
+    missing = sorted({(str(key.key_class), key.epoch) for key in restored.missing})
     desk.say(
-        {"keys": restored.epochs, "files": restored.files, "refused": refused},
+        {"keys": restored.epochs, "files": restored.files, "refused": refused, "missing": missing},
         [
             f"{restored.epochs} keys and {restored.files} files are there",
             *(f"refused, for it was destroyed: {name}" for name in refused),
+            *(
+                f"NOT in this backup: {key_class} {epoch}; what is sealed to it opens nowhere,"
+                f" so before more is: `onshi keys rotate --class {key_class}`"
+                for key_class, epoch in missing
+            ),
         ],
     )
     return 0

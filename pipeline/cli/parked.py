@@ -132,7 +132,7 @@ def _show(desk: Desk, parked_id: str) -> int:
 
 def _discard_reason(desk: Desk, row: Row[Any]) -> str | None:
     """Open why it was discarded, for staff only."""
-    if desk.staff is None or row.sealed_reason is None:
+    if desk.staff is None or row.sealed_reason is None or not desk.settings.clinics:
         return None
     try:
         context = parking.reason_context(row.parked_id)
@@ -187,6 +187,8 @@ def _replay(desk: Desk, arguments: Namespace) -> int:
 
 def _discard(desk: Desk, arguments: Namespace) -> int:
     staff = desk.required_staff("parked.discard", _asked(arguments))
+    if not desk.settings.clinics:
+        raise WrongUseError("the group has no clinic, and it is a clinic's key that keeps the reason")
     ids = _chosen(desk, arguments)
     subjects = _subjects(desk, arguments, ids)
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.broker.open import open_broker
-from pipeline.cli.desk import Desk, as_text
+from pipeline.cli.desk import Desk, NoCentreError, as_text
 from pipeline.cli.main import WrongUseError
 from pipeline.errors import PermanentError
 from pipeline.settings import Settings
@@ -29,6 +29,8 @@ _RELEASED = {Fit.CURRENT, Fit.OLDER}
 
 def store(settings: Settings, arguments: Namespace) -> int:
     desk = Desk(settings, arguments)
+    if not settings.has_centre:
+        raise NoCentreError
     opened = open_store(settings.store.url)
     try:
         return _show(desk, opened) if arguments.action == "show" else _upgrade(desk, opened)

@@ -4,7 +4,6 @@ Everything of a patient in it is sealed as it came. WAL and `synchronous=FULL`: 
 a loss of power when it returns.
 """
 
-import fcntl
 import os
 import sqlite3
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from pipeline import process_lock
 from pipeline.errors import PermanentError, TransientError, UnfitStateError
 from pipeline.file_format import FileFormat
 
@@ -79,17 +79,7 @@ def ledger_path(state: Path, clinic: str) -> Path:
 
 def is_at_work(path: Path) -> bool:
     """Say whether a process holds this ledger now."""
-    try:
-        lock = os.open(path.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return process_lock.is_held(path.with_suffix(".lock"))
 
 
 def delivery_counts(path: Path) -> dict[str, int]:
@@ -163,12 +153,9 @@ class Ledger:
 
 def _hold(path: Path) -> int:
     # Kept beside the database: SQLite's own locks would be dropped by any other close of the same file.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise LedgerBusyError from None
+    descriptor = process_lock.hold(path)
+    if descriptor is None:
+        raise LedgerBusyError
     return descriptor
 
 

@@ -5,7 +5,6 @@ lock of the operating system, which a killed process lets go. Names in it are se
 """
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import threading
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pipeline import process_lock
 from pipeline.errors import PermanentError, UnfitStateError
 from pipeline.file_format import FileFormat
 from pipeline.private import make_private
@@ -161,28 +161,15 @@ def _number(db: sqlite3.Connection, name: str, first: int) -> int:
 
 
 def _locked(path: Path) -> int:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise PermanentError("second_process", f"another process uses {path.name.removesuffix('.lock')}") from None
+    lock = process_lock.hold(path)
+    if lock is None:
+        raise PermanentError("second_process", f"another process uses {path.name.removesuffix('.lock')}")
     return lock
 
 
 def is_at_work(path: Path) -> bool:
     """Say whether a process holds this ledger now."""
-    try:
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return process_lock.is_held(path.with_name(path.name + ".lock"))
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:

@@ -195,3 +195,35 @@ def test_a_client_replays_from_an_offset_with_the_key_that_openssl_wrote(
         client.kill()
     assert [entry["offset"] for entry in client.entries()] == [2, 3]
     assert client.log().count("record of 1 fields") == 2
+
+
+@pytest.mark.parametrize("text", ["2026-05-12", "2026-05-12T09:00", "2026-05-12T09:00+09:00", "2026-05-12T00:00Z"])
+def test_both_clients_mean_the_same_instant_by_a_time(text: str) -> None:
+    said = [start_of(*client, text) for client in (PYTHON_START, NODE_START)]
+    assert [each.returncode for each in said] == [0, 0], said
+    assert said[0].stdout == said[1].stdout
+
+
+@pytest.mark.parametrize("client", ["python", "node"])
+def test_a_client_refuses_what_is_no_time(client: str) -> None:
+    assert start_of(*(PYTHON_START if client == "python" else NODE_START), "yesterday").returncode != 0
+
+
+ASK_PYTHON = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+from subscribe import start_of
+print(int(start_of(sys.argv[2]).timestamp()))
+"""
+ASK_NODE = """
+const text = require('fs').readFileSync(`${process.argv[1]}/subscribe.mjs`, 'utf8');
+const [start] = text.match(/^function startOf[^]*?^}/m);
+console.log(eval(`(${start})`)(process.argv[2]).value);
+"""
+PYTHON_START = (sys.executable, "-c", ASK_PYTHON, str(CLIENTS))
+NODE_START = ("node", "-e", ASK_NODE, str(CLIENTS))
+
+
+def start_of(*words: str) -> subprocess.CompletedProcess[bytes]:
+    """Ask a client which instant is meant, on a machine in Japan."""
+    return subprocess.run(words, env={**os.environ, "TZ": "Asia/Tokyo"}, capture_output=True, check=False)

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.cli.grammar import parse
 from pipeline.cli.supervise import GRACE_SECONDS
+from pipeline.settings import EdgeSettings, KeysSettings
 from pipeline.topology import CENTRE_ROLES, EDGE_ROLES
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -61,3 +62,15 @@ def test_the_windows_service_starts_and_ends_a_terminal() -> None:
     assert re.fullmatch(pattern, f"{PROGRAM[:-5]}python3 {' '.join(start[start.index('--exec') + 1 :])}")
     assert "-TERM" in stop
     assert int(service.findtext("stoptimeout", "0").split()[0]) > GRACE_SECONDS
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_may_write_where_its_configuration_keeps_state_and_keys(unit: Path) -> None:
+    text = unit.read_text()
+    (config,) = (Path(path) for path in re.findall(r"(?m)^ExecStart=.+ --config (\S+)$", text))
+    folder = config.parent if config.suffix else config
+    # What `onshi terminals enrol` writes, and the settings' own defaults.
+    kept = ("state", "keys") if unit.name == "onshi-edge@.service" else (EdgeSettings().state, KeysSettings().dir)
+    (writable,) = (line.split() for line in re.findall(r"(?m)^ReadWritePaths=(.+)$", text))
+    for name in kept:
+        assert any((folder / name).is_relative_to(path) for path in writable), name

@@ -124,7 +124,11 @@ async function readKey(path) {
 // Where a new journal begins; a time without a zone is that of this machine.
 function startOf(text) {
   if (['first', 'last', 'next'].includes(text)) return text;
-  return /^\d+$/.test(text) ? Number(text) : { '!': 'timestamp', value: Math.floor(Date.parse(text) / 1000) };
+  if (/^\d+$/.test(text)) return Number(text);
+  // A day alone JavaScript would take for one of Greenwich.
+  const at = Date.parse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00` : text);
+  if (Number.isNaN(at)) throw new Error(`--from ${text}: neither a place in the stream nor a time`);
+  return { '!': 'timestamp', value: Math.floor(at / 1000) };
 }
 
 const text = { type: 'string' };

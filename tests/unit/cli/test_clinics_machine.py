@@ -3,7 +3,10 @@
 import fcntl
 import json
 import os
+import socket
 import sqlite3
+import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from pipeline.pulse import Pulse
 from pipeline.settings import HttpSettings, load
 from pipeline.topology import Edge, Role
 from producers.chart import ledger_path as chart_ledger
+from producers.chart.ledger import Ledger as ChartLedger
 from producers.terminal import ledger_path
 from producers.terminal.ledger import Ledger
 from tests.support.ports import free_port
@@ -101,13 +105,28 @@ def test_the_machine_says_what_its_own_ledger_holds_and_who_works_on_it(
     assert "the centre does not have 1 files yet, the oldest for 18" in text
 
 
+def test_a_ledger_of_a_newer_release_is_named_and_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = machine(tmp_path)
+    path = ledger_path(at / "state", "c001", "t1")
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("ALTER TABLE copies RENAME COLUMN damaged TO harmed; PRAGMA user_version = 99")
+    code, said = say(at, capsys, "status")
+    assert (code, "newer release" in said) == (2, True), said
+
+
 def test_a_charts_machine_counts_its_deliveries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     at = machine(tmp_path, CHART)
     path = chart_ledger(at / "state", "c001")
-    path.parent.mkdir()
+    ChartLedger(path).close()
     with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE deliveries (state TEXT)")
-        db.executemany("INSERT INTO deliveries VALUES (?)", [("done",), ("done",), ("wanted",)])
+        db.executemany(
+            "INSERT INTO deliveries (file_id, revision, state, cause, traceparent, wanted_at)"
+            " VALUES (?, 1, ?, '', '', '')",
+            [("f1", "done"), ("f2", "done"), ("f3", "wanted")],
+        )
     lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     chart = status(at, capsys)["charts"]["c001/chart"]
@@ -143,7 +162,32 @@ def test_without_a_role_a_machine_runs_what_it_is_set_up_for(tmp_path: Path, edg
     assert _all_roles(load(machine(tmp_path, edge) / "onshi.toml", {})) == (role,)
 
 
-@pytest.mark.parametrize("words", [("files", "list"), ("parked", "list"), ("verify",), ("results", "list")])
+def test_a_strange_program_at_the_port_is_none_of_ours() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            caller, _ = server.accept()
+            with caller:
+                caller.sendall(b"SSH-2.0-OpenSSH\r\n")
+                caller.recv(4096)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        assert edge_status.not_ready(HttpSettings(port=server.getsockname()[1])) is None
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("files", "list"),
+        ("parked", "list"),
+        ("verify",),
+        ("results", "list"),
+        ("store", "show"),
+        ("store", "upgrade"),
+    ],
+)
 def test_what_needs_the_store_says_where_to_ask(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:

@@ -136,3 +136,13 @@ def test_who_replays_is_told_whose_messages_come_later(lot: Office) -> None:
 def test_the_access_log_names_each_cause_that_was_replayed_with_its_count(lot: Office) -> None:
     lot.ask("parked", "replay", "--all")
     assert subjects(lot) == ["consent seal_broken: 1", "parsing bug_KeyError: 3", "parsing seal_broken: 2"]
+
+
+def test_without_a_clinic_nothing_is_discarded_and_it_says_why(lot: Office) -> None:
+    config = lot.root / "onshi.toml"
+    head, _, rest = config.read_text().partition("[[clinics]]")
+    staff = "[[staff]]" + rest.partition("[[staff]]")[2] if "[[staff]]" not in head else ""
+    config.write_text(f'{head}{staff}\n[group]\nadmin = "admin"\n')
+    code, said = lot.say("parked", "discard", "p1", "--reason", "seen")
+    assert (code, "no clinic" in said) == (2, True), said
+    assert set(states(lot).values()) == {"parked"}

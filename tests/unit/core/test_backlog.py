@@ -10,6 +10,7 @@ from pipeline.backlog import Backlog
 from pipeline.durations import Durations
 from pipeline.events import EdgeReported
 from pipeline.metrics import REGISTRY
+from pipeline.topology import Edge
 from tests.support.line import Line
 from tests.unit.reconciliation.people import row
 
@@ -63,6 +64,34 @@ def test_what_a_chart_does_not_take_waits_and_is_over_when_it_does(tmp_path: Pat
         backlog.show(connection, line.now)
     assert value("onshi_oldest_open_seconds", clinic="c1") == 0
     assert value("onshi_chart_backlog_files", clinic="c1") == 0
+
+
+def test_of_a_machine_that_left_the_group_nobody_is_told_that_it_is_silent(tmp_path: Path) -> None:
+    line = Line(tmp_path / "line")
+    there, gone = Edge("c1", "t1"), Edge("c9", "t1")
+    with line.centre.store.transaction() as connection:
+        for each in (there, gone):
+            report = EdgeReported(
+                clinic=each.clinic,
+                edge=each.edge,
+                reported_at=line.now,
+                software="1",
+                custody={"seen": 2},
+                backlog=2,
+                oldest_seconds=7.0,
+                free_bytes=5,
+                clock_reliable=True,
+                faults=("share_away",),
+            )
+            edge_reports.write(connection, report, line.now)
+        Backlog(line.now, [there, gone]).show(connection, line.now)
+        shown = value("onshi_edge_last_seen_timestamp_seconds", clinic="c9", terminal="t1")
+        assert shown == line.now.timestamp()
+        Backlog(line.now, [there]).show(connection, line.now)
+    for name in ("last_seen_timestamp_seconds", "backlog_files", "clock_offset_seconds", "free_bytes"):
+        assert value(f"onshi_edge_{name}", clinic="c9", terminal="t1") is None
+        assert value(f"onshi_edge_{name}", clinic="c1", terminal="t1") is not None
+    assert value("onshi_edge_faults", clinic="c9", terminal="t1", fault="share_away") is None
 
 
 def test_an_edge_is_shown_as_it_last_reported(tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ from pika.adapters.utils.connection_workflow import (
     AMQPConnectorSocketConnectError,
     AMQPConnectorTransportSetupError,
 )
-from pika.exceptions import AMQPConnectionError, IncompatibleProtocolError, ProbableAuthenticationError
+from pika.exceptions import (
+    AMQPConnectionError,
+    ConnectionBlockedTimeout,
+    IncompatibleProtocolError,
+    ProbableAuthenticationError,
+)
 
 from pipeline.broker.port import BrokerAwayError
 from pipeline.broker.rabbitmq_link import Link
@@ -54,7 +59,9 @@ CASES = [
     (alert("TLSV1_ALERT_UNKNOWN_CA"), "who signed our certificate"),
     (alert("TLSV13_ALERT_CERTIFICATE_REQUIRED"), "wants a certificate of ours"),
     (ProbableAuthenticationError("canary"), "no user of our name"),
+    (ConnectionBlockedTimeout("Blocked connection timeout expired."), "memory or disk has run out"),
     (IncompatibleProtocolError("canary"), "no broker"),
+    (IncompatibleProtocolError("StreamLostError: ('Transport indicated EOF',)"), "certificate was revoked or"),
     (RuntimeError("canary"), "RuntimeError"),
 ]
 

@@ -77,6 +77,19 @@ def test_the_register_shows_the_newest_of_each_name_and_none_that_was_revoked(
     assert signed_by(tmp_path / "none", NOW) == {}
 
 
+def test_the_register_of_an_authority_of_before_counts_and_moves_with_the_next_word(
+    authority: Authority, tmp_path: Path
+) -> None:
+    authority.issue("edge.c001.t1", Purpose.CLIENT, tmp_path, NOW)
+    place = authority.directory
+    (place / "register/issued.json").rename(place / "issued.json")
+    (place / "register").rmdir()
+    assert list(signed_by(place, NOW)) == ["edge.c001.t1"]
+    assert authority.revoke("edge.c001.t1", NOW) == 1
+    assert signed_by(place, NOW) == {}
+    assert not (place / "issued.json").exists(), "nothing brings back what was revoked"
+
+
 def test_a_name_that_is_revoked_is_shown_no_more(authority: Authority, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     authority.issue("vendor.acme", Purpose.CLIENT, tmp_path, now)

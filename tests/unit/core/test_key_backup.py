@@ -110,6 +110,28 @@ def test_a_backup_shows_no_key_and_no_other_passphrase_opens_it(keys: Path, tmp_
         backup(keys, tmp_path / "backup", PASSPHRASE)
 
 
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_a_backup_made_after_some_keys_were_lost_brings_back_all_others(
+    keys: Path, tmp_path: Path, *, is_rotated: bool
+) -> None:
+    content = sealed(keys)
+    backup(keys, tmp_path / "older", PASSPHRASE)
+    known = {key.identifier for key in read_ring(keys)[0].epochs}
+    keyring.issue(keys, ["c001"], [EDGE], NOW + timedelta(days=40))
+    lost = [key.identifier for key in read_ring(keys)[0].epochs if key.identifier not in known]
+    (keys / "slots.bin").unlink()
+    restored = restore(keys, tmp_path / "older", PASSPHRASE)
+    assert [key.identifier for key in restored.missing] == lost
+    if is_rotated:
+        rotate(keys, KeyClass.ORIGINAL, ["c001"], NOW)
+    since = sealed(keys)
+    assert {Keyring(keys).private_key(bytes.fromhex(name)) for name in lost} == {None}
+    backup(keys, tmp_path / "newer", PASSPHRASE)
+    shutil.rmtree(keys)
+    restore(keys, tmp_path / "newer", PASSPHRASE)
+    assert [opened(keys, each) for each in (content, since)] == [b"content"] * 2
+
+
 def test_a_short_passphrase_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("short\n")
     with pytest.raises(KeyringError, match="at least"):

@@ -40,7 +40,8 @@ def key_of(centre: Centre, key_class: KeyClass = KeyClass.ORIGINAL, epoch: str =
 
 
 def end(centre: Centre, key_class: KeyClass = KeyClass.ORIGINAL, now: datetime = NOW) -> retention.Destroyed:
-    return retention.destroy(centre.store, centre.keyring, key_of(centre, key_class), ACTOR, now)
+    key, there = key_of(centre, key_class), centre.settings.edges
+    return retention.destroy(centre.store, centre.keyring, key, ACTOR, now, configured=there)
 
 
 def hold(centre: Centre, own: str) -> None:
@@ -246,10 +247,28 @@ def test_a_terminal_that_may_still_have_files_of_it_keeps_the_month(
         end(centre)
 
 
+def test_a_machine_that_left_the_group_keeps_no_month(centre: Centre) -> None:
+    report = EdgeReported(
+        clinic="c1",
+        edge="gone",
+        reported_at=MAY,
+        software="0",
+        custody={},
+        backlog=0,
+        oldest_seconds=0,
+        free_bytes=1,
+        clock_reliable=True,
+    )
+    with centre.store.transaction() as connection:
+        values = {"clinic": "c1", "edge": "gone", "last_seen": MAY, "report": report.model_dump_json()}
+        connection.execute(insert(edges).values(**values))
+    end(centre)
+
+
 def test_the_standing_key_is_never_destroyed(centre: Centre) -> None:
     standing = key_of(centre, KeyClass.STANDING, "standing")
     with pytest.raises(retention.RetentionError):
-        retention.destroy(centre.store, centre.keyring, standing, ACTOR, NOW)
+        retention.destroy(centre.store, centre.keyring, standing, ACTOR, NOW, configured=())
     with pytest.raises(keyring.KeyringError):
         keyring.destroy(centre.keyring.directory, "c1", KeyClass.STANDING, "standing", NOW)
     assert retention.due_at(standing, RetentionSettings()) is None

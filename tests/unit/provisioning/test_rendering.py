@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +10,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from pipeline.authority import AuthorityError, Purpose, found, name_hash
+from pipeline.cli.group_files import GroupFiles
 from pipeline.cli.main import main
 from pipeline.group import GroupSettings
 from pipeline.provisioning.difference import Action, Change, Held, compare
@@ -116,6 +117,18 @@ def test_written_tables_read_back_as_they_were(tmp_path: Path) -> None:
     import tomllib  # noqa: PLC0415
 
     assert tomllib.loads(text_of(tables, "two\nlines")) == tables
+
+
+def test_a_clinic_whose_code_changes_can_be_given_another_terminal(tmp_path: Path) -> None:
+    directory(tmp_path)
+    path = tmp_path / "clinic.c001.toml"
+    changes = '["9919000011", { code = "9919000037", from = 2026-04-01 }]'
+    path.write_text(path.read_text().replace('["9919000011"]', changes))
+    before, files = load(tmp_path, {}), GroupFiles(load(tmp_path, {}))
+    assert files.write(path, files.tables(path)).clinics == before.clinics
+    assert before.clinics[0].code_days[0].code == "9919000037"
+    days = {"codes": [{"code": "9919000037", "from": date(2026, 4, 1)}]}
+    assert text_of(days) == '[[codes]]\ncode = "9919000037"\nfrom = 2026-04-01\n'
 
 
 # The rendering
