@@ -64,6 +64,29 @@ def read(connection: Connection) -> dict[Edge, EdgeState]:
     return states
 
 
+def clinics(connection: Connection) -> set[str]:
+    """Name every clinic of which an edge has ever reported."""
+    return set(connection.scalars(select(edges.c.clinic).distinct()))
+
+
+@dataclass(frozen=True, slots=True)
+class StandingKey:
+    """What an edge last said of the key it seals to where there is no month."""
+
+    key: str
+    at: datetime
+
+
+def standing_keys(connection: Connection) -> dict[Edge, StandingKey]:
+    rows = connection.execute(select(edges))
+    return {
+        Edge(row.clinic, row.edge): StandingKey(
+            EdgeReported.model_validate_json(row.report).standing_key, row.last_seen
+        )
+        for row in rows
+    }
+
+
 def doubts_centre(connection: Connection, now: datetime) -> bool:
     """Say whether most of the edges that were heard lately place us in their past, or have lost trust in their clock.
 

@@ -188,6 +188,8 @@ _OF_EDGES = (
 
 def forget_edges(but: Collection[tuple[str, str]]) -> None:
     """Show nothing more of the edges that are not among these: clinic and terminal."""
+    for left in _shown_faults.keys() - set(but):
+        del _shown_faults[left]
     for gauge in _OF_EDGES:
         for sample in next(iter(gauge.collect())).samples:
             if (sample.labels["clinic"], sample.labels["terminal"]) not in but:

@@ -101,13 +101,16 @@ def of_causes(
 
 
 def claim_unsent(connection: Connection, now: datetime) -> list[WireEvent]:
-    """Claim rows that nobody has sent, oldest first; who claims them and dies leaves them to be claimed again."""
+    """Claim rows that nobody has sent; who claims them and dies leaves them to be claimed again.
+
+    Those that were tried longest ago first: what cannot be sent (a vendor's stream that is away) may be thousands.
+    """
     query = (
         select(outbox.c.event_id, func.length(outbox.c.body))
         .where(
             outbox.c.sent_at.is_(None), or_(outbox.c.left_at < now - LEFT_AFTER, outbox.c.left_at > now + DRIFT_LIMIT)
         )
-        .order_by(outbox.c.number)
+        .order_by(outbox.c.left_at, outbox.c.number)
         .limit(CLAIMED_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
@@ -140,6 +143,12 @@ def to_repeat(connection: Connection, role: Role, now: datetime, repeat_after: t
     connection.execute(update(outbox).where(outbox.c.event_id.in_(over)).values(again_at=None))
     connection.execute(update(outbox).where(outbox.c.event_id.in_(again)).values(again_at=now + LATER * repeat_after))
     return _read(connection, again)
+
+
+def send_again(connection: Connection, event_id: str, sent_before: datetime, now: datetime) -> None:
+    """Have an event sent once more that was sent before then."""
+    same = (outbox.c.event_id == event_id) & (outbox.c.sent_at < sent_before)
+    connection.execute(update(outbox).where(same).values(sent_at=None, left_at=now))
 
 
 def mark_sent(connection: Connection, event_ids: Sequence[str], now: datetime) -> None:

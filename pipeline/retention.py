@@ -185,7 +185,7 @@ class _Keeper:
         self._store = store
         self._key = key
         self._opener, self._sealer = Opener(keys), Sealer()
-        self._public = keys.epoch_key(key.clinic, key.key_class, now)
+        self._keys, self._now = keys, now
 
     def keep(self) -> int:
         kept = 0
@@ -205,7 +205,9 @@ class _Keeper:
 
     def _rewrapped(self, place: _Place, row: Row[Any]) -> dict[str, object]:
         old: bytes = getattr(row, place.column)
-        sealed = self._opener.rewrap(self._sealer, self._public, self._key.clinic, place.context(row), old)
+        # Asked only where something is held: of a clinic that left there may be no key of this month any more.
+        public = self._keys.epoch_key(self._key.clinic, self._key.key_class, self._now)
+        sealed = self._opener.rewrap(self._sealer, public, self._key.clinic, place.context(row), old)
         is_original = place.column == "sealed_original"
         return {place.column: sealed, **({"original_key": recipient_of(sealed)} if is_original else {})}
 

@@ -178,7 +178,9 @@ class Deletion(Consumer[Prepared, Facts]):
         if looked is not None and timedelta(0) <= now - looked < HEADS_LOOKED_AT_EVERY:
             return
         self._looked_at_heads = now
-        certificates.sign_heads(connection, self._keyring, [clinic.id for clinic in self._settings.clinics], now)
+        # Of a clinic that left as well: nothing else covers what was certified in its last hour.
+        clinics = {clinic.id for clinic in self._settings.clinics} | edge_reports.clinics(connection)
+        certificates.sign_heads(connection, self._keyring, sorted(clinics), now)
         access.sign(connection, self._keyring, now)
 
 

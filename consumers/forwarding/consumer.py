@@ -11,16 +11,20 @@ Repeats  safe: rows move only to newer revisions, and a file is ended only once
 
 A delivery carries the original until the chart has confirmed one revision, not only with revision 1: that one is
 skipped where a newer decision overtook it. Replaying a parked refusal finds it outdone once the chart has taken the
-file, which it tries again with every repetition of the order.
+file, which it tries again with every repetition of the order. What a chart's new machine refuses because it was sealed
+to the former one's key is sealed anew (`consumers.forwarding.former_key`).
 """
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
 from sqlalchemy import Connection
 
+from consumers.forwarding import former_key
 from consumers.forwarding.facts import Facts, File, gather_files
+from consumers.forwarding.former_key import Again
 from consumers.forwarding.ledger import Done, NotWanted, Refused, Wanted, write_all
 from consumers.forwarding.record import Contents, chart_record
 from pipeline.clinic_settings import Chart
@@ -36,7 +40,7 @@ from pipeline.oqs.answers import Layer, layer_of
 from pipeline.oqs.names import Extension, MessageKind
 from pipeline.oqs.records import Record
 from pipeline.outcome import Outcome
-from pipeline.sealing import Opener, Sealer
+from pipeline.sealing import Opener, Sealer, key_id
 from pipeline.settings import Settings
 from pipeline.topology import CHART_EDGE, Role
 
@@ -65,15 +69,18 @@ class Forwarding(Consumer[Heard, Facts]):
 
     def gather(self, connection: Connection, batch: Sequence[Heard]) -> Facts:
         revisions = {one.file_id: one.revision for one in batch if self._may_deliver(one)}
-        return gather_files(
+        found = gather_files(
             connection,
             [one.file_id for one in batch],
             lambda file_id, revision: revisions.get(file_id) == revision,
             self._opener,
         )
+        ordered_to = former_key.ordered_to(connection, [one for one in batch if former_key.is_unopened(one)])
+        return {file_id: replace(file, ordered_to=ordered_to.get(file_id)) for file_id, file in found.items()}
 
     def _may_deliver(self, event: Heard) -> bool:
-        return isinstance(event, RecordReconciled) and self._charts.get(event.clinic) is not None
+        is_due = isinstance(event, RecordReconciled) or former_key.is_unopened(event)
+        return is_due and self._charts.get(event.clinic) is not None
 
     def decide(self, prepared: Heard, facts: Facts, now: datetime) -> Outcome:
         file = facts.get(prepared.file_id)
@@ -84,11 +91,13 @@ class Forwarding(Consumer[Heard, Facts]):
         if isinstance(prepared, DeliveryDone):
             return _done(prepared)
         if isinstance(prepared, DeliveryRefused):
-            return _refused(prepared, file)
+            return self._ordered_anew(prepared, file) or _refused(prepared, file)
         return self._reconciled(prepared, file)
 
     def apply(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
-        write_all(connection, [write for outcome in outcomes for write in outcome.writes], now)
+        writes = [write for outcome in outcomes for write in outcome.writes]
+        write_all(connection, writes, now)
+        former_key.write(connection, writes, now)
 
     def _reconciled(self, event: RecordReconciled, file: File) -> Outcome:
         if event.revision < file.revision:
@@ -106,13 +115,23 @@ class Forwarding(Consumer[Heard, Facts]):
             raise file.contents or PermanentError("no_original")
         if not takes_form(chart, file.kind, file.suffix, file.contents.record):
             return Outcome("not_wanted", writes=(NotWanted(file.file_id),))
-        wanted = DeliveryWanted(
-            clinic=file.clinic,
-            file_id=file.file_id,
-            revision=file.revision,
-            sealed=self._seal(file, file.contents),
-        )
+        wanted = self._order(file, file.contents)
         return Outcome("wanted", events=(wanted,), writes=(Wanted(file.file_id, file.clinic, file.revision),))
+
+    def _ordered_anew(self, event: DeliveryRefused, file: File) -> Outcome | None:
+        """Order again what was refused by a machine that has another key than the one it was ordered to."""
+        is_open = file.outcome in (FileOutcome.PENDING, FileOutcome.DELIVERED) and file.done_revision < event.revision
+        if not is_open or file.ordered_to is None or not isinstance(file.contents, Contents):
+            return None
+        if file.ordered_to == key_id(self._keyring.edge_key(file.clinic, CHART_EDGE)).hex():
+            return None
+        wanted = self._order(file, file.contents)
+        return Outcome("ordered_anew", events=(wanted,), writes=(Again(wanted),))
+
+    def _order(self, file: File, contents: Contents) -> DeliveryWanted:
+        return DeliveryWanted(
+            clinic=file.clinic, file_id=file.file_id, revision=file.revision, sealed=self._seal(file, contents)
+        )
 
     def _seal(self, file: File, contents: Contents) -> bytes:
         delivery = SealedDelivery(

@@ -32,6 +32,8 @@ class File:
     """The newest revision that the chart has confirmed; 0: none."""
     contents: Contents | PermanentError | None = field(default=None, repr=False)
     """Opened only for files that are to be delivered."""
+    ordered_to: str | None = None
+    """Id of the key to which a revision was ordered that its chart could not open."""
 
 
 Facts = Mapping[str, File]

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pipeline import keyring, outbox, retention, standing_keys
+from pipeline import edge_reports, keyring, outbox, retention, standing_keys
 from pipeline.clock import Clock
 from pipeline.errors import OnshiError
 from pipeline.key_bundle import published
 from pipeline.keyring import Keyring
 from pipeline.settings import Settings
 from pipeline.storage import Store
-from pipeline.topology import Role
+from pipeline.topology import Edge, Role
 from pipeline.vendor_register import Register
 
 LOG = logging.getLogger("onshi.keys")
@@ -60,11 +60,21 @@ def _finish_standing(settings: Settings, ring: Keyring, store: Store, actor: ret
 
 
 def tell_edges(settings: Settings, ring: Keyring, store: Store, now: datetime) -> None:
-    """Say to every edge what it may seal to, where that has not been said: monthly, as new months are issued."""
+    """Say to every edge what it may seal to, where that has not been said: monthly, as new months are issued.
+
+    It is said again to an edge that reports another standing key a while later: what was said may be lost with the
+    broker, or with the disk of a machine that was put back as it had been.
+    """
     ring.reload()
-    events = [(event, None) for event in published(ring.ring, settings.edges)]
+    events = published(ring.ring, settings.edges)
+    pause = timedelta(seconds=settings.centre.republish_seconds)
     with store.transaction() as connection:
-        outbox.add(connection, Role.DELETION, events, now, timedelta(seconds=settings.centre.republish_seconds))
+        outbox.add(connection, Role.DELETION, [(event, None) for event in events], now, pause)
+        reports = edge_reports.standing_keys(connection)
+        for event in events:
+            told = reports.get(Edge(event.clinic, event.edge))
+            if told is not None and told.key != ring.standing_id(event.clinic):
+                outbox.send_again(connection, event.id, told.at - pause, now)
 
 
 def tend(settings: Settings, ring: Keyring, store: Store | None, now: datetime) -> int:

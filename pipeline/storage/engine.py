@@ -55,6 +55,9 @@ class Store:
             with self.engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
+            if _sqlstate(error) in _READ_ONLY:
+                # Every connection that is kept may lead to the same server; a new one asks for the way anew.
+                self.engine.dispose()
             raise _translated(error) from None
 
     @contextmanager
@@ -128,14 +131,21 @@ class StoreFaultError(Exception):
 
 _CONFLICTS = frozenset({"40001", "40P01", "55P03", "23505"})
 """PostgreSQL: serialization failure, deadlock, lock not available, unique violation."""
+_READ_ONLY = frozenset({"25006"})
+"""PostgreSQL: a standby, or a primary that was demoted. It can be written again where, and when, one is promoted."""
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
 
 
 def _translated(error: DBAPIError) -> Exception:
     """Say what a database error means, without its text: PostgreSQL quotes the values it was given."""
     kind = type(error.orig).__name__
-    if getattr(error.orig, "sqlstate", None) in _CONFLICTS or isinstance(error, IntegrityError):
+    if _sqlstate(error) in _CONFLICTS or isinstance(error, IntegrityError):
         return StoreConflictError(kind)
-    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+    is_away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    if is_away or _sqlstate(error) in _READ_ONLY:
         return StoreAwayError(f"the store is away ({kind})")
     return StoreFaultError(kind)
 

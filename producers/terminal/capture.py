@@ -5,13 +5,17 @@ batches: spool first, ledger second, and only then is anything published.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from pipeline.errors import PermanentError
 from pipeline.oqs.names import FileName
 from pipeline.oqs.whole import is_complete
+from pipeline.sealing import UnsealError
 from producers.terminal import copies
+from producers.terminal.copies import Copy
 from producers.terminal.faults import Faults
 from producers.terminal.folders import Folders, ShareAwayError, ShareFolder
 from producers.terminal.handles import ObstacleError, read_whole
@@ -27,6 +31,11 @@ BATCH_BYTES = 16 << 20
 """Content, its sealed form and the joined bytes are in memory together; a batch stays below 64 MiB."""
 _PART = "capture"
 _log = logging.getLogger("onshi.terminal")
+_FORMER_KEYS: Final = (
+    "the state folder was written with other keys of this terminal; nothing was touched: put the former folder of keys"
+    " back, and enrol again when `onshi status` shows nothing that waits"
+    " (状態フォルダは以前の鍵で作成されたものです。以前の鍵フォルダに戻し、待ちがなくなってから再登録してください)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class Capture:
         with ledger.reading() as db:
             known = copies.standing(db)
             self._identities: dict[str, str] = dict(db.execute("SELECT label, identity FROM folders").fetchall())
-        self._index = Index((copy, seals.open_name(copy.copy_id, copy.sealed_name)) for copy in known)
+        self._index = _index_of(known, seals)
 
     @property
     def seen(self) -> int:
@@ -235,6 +244,20 @@ class Capture:
         if self.seen != self._seen_written:
             self._keeper.write_seen(self.seen)
             self._seen_written = self.seen
+
+
+def _index_of(known: Sequence[Copy], seals: Seals) -> Index:
+    """Index what lies there as far as the ledger knows.
+
+    Raises:
+        PermanentError: `former_keys`: the machine was enrolled again, and its state is that of its former keys.
+    """
+    try:
+        return Index((copy, seals.open_name(copy.copy_id, copy.sealed_name)) for copy in known)
+    except UnsealError as error:
+        if error.reason != "key_missing":
+            raise
+        raise PermanentError("former_keys", _FORMER_KEYS) from None
 
 
 def _age(sighting: Sighting) -> int:

@@ -119,3 +119,16 @@ def test_a_decision_that_the_chart_has_not_confirmed_is_said_again_though_an_old
         assert len(outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=16), QUARTER)) == 1
         connection.execute(update(deliveries).values(done_revision=2))
         assert outbox.to_repeat(connection, Role.RECONCILIATION, NOW + timedelta(minutes=80), QUARTER) == []
+
+
+def test_what_can_not_be_sent_keeps_nothing_newer_from_its_turn(store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vendor whose stream is away for a day has thousands of events that are tried again every few seconds."""
+    monkeypatch.setattr(outbox, "CLAIMED_AT_ONCE", 2)
+    stuck = [FileStored(clinic="c001", edge="t1", file_id=str(at), copy_id=str(at), stored_at=NOW) for at in range(20)]
+    newer = RecordParsed(clinic="c001", file_id="open", revision=1, kind="face", terminal="t1")
+    with store.transaction() as connection:
+        outbox.add(connection, Role.PUBLICATION, [(event, None) for event in stuck], NOW, QUARTER)
+        outbox.add(connection, Role.PARSING, [(newer, None)], NOW + timedelta(seconds=1), QUARTER)
+        turns = [NOW + timedelta(seconds=at) for at in range(7, 30)]
+        tried = {event.id for now in turns for event in outbox.claim_unsent(connection, now)}
+    assert newer.id in tried

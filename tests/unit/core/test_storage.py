@@ -149,3 +149,23 @@ def test_a_reader_asleep_over_a_patient_list_does_not_keep_the_next_list_out(
         sleep_over_the_list()
     one.close()
     other.close()
+
+
+@pytest.mark.postgresql
+def test_a_server_that_takes_no_writes_is_away_until_another_is_reached(postgresql_url: str) -> None:
+    """A standby, or a primary that was demoted: what comes meanwhile is no bug of ours and parks nothing."""
+    store, admin = open_store(postgresql_url), open_store(postgresql_url)
+    store.make_schema()
+    name = store.engine.url.database
+    store.close()
+    with admin.transaction() as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    row = {"file_id": "f", "consumer": "c", "result": "done", "at": NOW}
+    with pytest.raises(StoreAwayError), store.transaction() as connection:
+        insert_new(connection, receipts, [row])
+    with admin.transaction() as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+    with store.transaction() as connection:
+        insert_new(connection, receipts, [row])
+    store.close()
+    admin.close()

@@ -14,6 +14,7 @@ from pipeline.chain import Fault, canonical, digest_of
 from pipeline.storage.schema import access_log, certificates, copies, heads
 from tests.support.centre import Centre
 from tests.support.copies import NOW, add_copy, add_file, copy_id, erased
+from tests.support.erasures import report
 
 HOUR = timedelta(hours=1)
 NAMES = ("a", "b", "c", "d")
@@ -204,3 +205,12 @@ def test_time_of_an_access_is_part_of_the_chain(logged: Centre) -> None:
     with logged.store.transaction() as connection:
         connection.execute(update(access_log).where(access_log.c.number == 1).values(at=NOW - HOUR))
     assert _audit(logged) == [("edited", 1)]
+
+
+def test_what_was_certified_in_a_clinic_s_last_hour_is_covered_by_a_head(proven: Centre, deletion: Deletion) -> None:
+    report(proven, deletion)
+    add_copy(proven, "e")
+    proven.handle(deletion, erased("e"), NOW)
+    others = proven.settings.model_copy(update={"clinics": proven.settings.clinics[1:]})
+    proven.due(Deletion(others, proven.keyring), NOW + HOUR)
+    assert [row["number"] for row in proven.rows(heads)] == [4, 5]
