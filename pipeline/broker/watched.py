@@ -35,15 +35,17 @@ class WatchedBroker:
     def __init__(self, broker: Broker, *, declares: bool = False) -> None:
         self._broker = broker
         self.missed = threading.Event()
-        self._gate = _Gate(is_open=not declares)
+        self._gate = _Gate(declares=declares)
+        self._made: frozenset[str] = frozenset()
 
     def declare(self, topology: Topology) -> None:
         try:
             self._broker.declare(topology)
         except TopologyError:
             # Something stands otherwise than we would make it. What works goes on; the warning calls the operator.
-            self._gate.open()
+            self._gate.stay_open()
             raise
+        self._made = frozenset(queue.name for queue in topology.queues)
         self._gate.open()
 
     def check(self, topology: Topology) -> bool:
@@ -56,6 +58,9 @@ class WatchedBroker:
         try:
             return self._broker.subscribe(queue, prefetch)
         except TopologyError:
+            # Whoever loses its data loses all of it, and who consumes notices first. Another process may be half way.
+            if queue in self._made:
+                self._gate.shut()
             self.missed.set()
             raise
 
@@ -67,15 +72,22 @@ class WatchedBroker:
 
 
 class _Gate:
-    """Closed until the topology was declared, and again when an exchange turns out to be gone."""
+    """Closed until the topology was declared, and again when an exchange or a queue of it turns out to be gone."""
 
-    def __init__(self, *, is_open: bool) -> None:
-        self._is_kept = not is_open
+    def __init__(self, *, declares: bool) -> None:
+        self._declares = declares
+        self._is_kept = declares
         self._opened = threading.Event()
-        if is_open:
+        if not declares:
             self._opened.set()
 
     def open(self) -> None:
+        self._is_kept = self._declares
+        self._opened.set()
+
+    def stay_open(self) -> None:
+        """Let through what works, whatever is missing: no declaration makes it before somebody has seen to it."""
+        self._is_kept = False
         self._opened.set()
 
     def shut(self) -> None:

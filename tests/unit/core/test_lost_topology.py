@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline.broker import watched
 from pipeline.broker.embedded import EmbeddedBroker
+from pipeline.broker.embedded_tables import Tables
 from pipeline.broker.port import BrokerAwayError, OutMessage, TopologyError, UnroutableError
 from pipeline.broker.watched import WatchedBroker
 from pipeline.sending import publish
@@ -136,6 +138,61 @@ def test_after_an_exchange_was_gone_all_wait_until_everything_is_declared_again(
         second.publish_confirmed([MESSAGE])
     broker.declare(build(()))
     second.publish_confirmed([MESSAGE])
+    broker.close()
+
+
+PARSED = OutMessage(Exchange.EVENTS, "record.c001.f1.parsed.v1", "p1", b"{}")
+
+
+def wipe(tables: Tables) -> None:
+    tables._begin()
+    for table in ("exchange", "queue", "binding"):
+        tables._db.execute(f"DELETE FROM {table}")
+    tables.reload()
+
+
+def test_who_finds_its_queue_gone_publishes_nothing_into_what_another_process_has_made_by_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "GATE_SECONDS", 0.05)
+    whole, embedded = build(()), EmbeddedBroker(tmp_path / "broker.db")
+    broker = WatchedBroker(embedded, declares=True)
+    broker.declare(whole)
+    embedded._writer.do(wipe)
+    with pytest.raises(TopologyError):
+        broker.subscribe("reconciliation", 1)
+    embedded.declare(replace(whole, bindings=tuple(one for one in whole.bindings if one.queue == "reconciliation")))
+    broker.subscribe("reconciliation", 1).close()
+    with pytest.raises(BrokerAwayError, match="not declared yet"):
+        broker.publisher().publish_confirmed([PARSED])
+    broker.declare(whole)
+    broker.publisher().publish_confirmed([PARSED])
+    assert [broker.depth(queue) for queue in ("reconciliation", "consent")] == [1, 1]
+    broker.close()
+
+
+def test_a_queue_that_nobody_declares_any_more_stops_nobody(declaring: WatchedBroker) -> None:
+    declaring.declare(build(()))
+    with pytest.raises(TopologyError):
+        declaring.subscribe("edge.c009.t1", 1)
+    declaring.publisher().publish_confirmed([MESSAGE])
+
+
+def test_what_cannot_be_declared_stops_nobody_however_often_it_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "GATE_SECONDS", 0.05)
+    embedded = Answering(tmp_path / "broker.db")
+    whole = build(())
+    embedded.declare(replace(whole, exchanges=tuple(one for one in whole.exchanges if one.name != Exchange.PUBLIC)))
+    embedded.answer = TopologyError("it is otherwise")
+    broker = WatchedBroker(embedded, declares=True)
+    with pytest.raises(TopologyError, match="otherwise"):
+        broker.declare(whole)
+    with pytest.raises(TopologyError, match=Exchange.PUBLIC):
+        broker.publisher().publish_confirmed([OutMessage(Exchange.PUBLIC, "file", "v1", b"{}")])
+    broker.publisher().publish_confirmed([MESSAGE])
+    assert broker.depth("parsing.retry.10s") == 1
     broker.close()
 
 

@@ -1,7 +1,9 @@
 """However large the messages are: a batch fits into memory, and a batch taken apart loses nothing."""
 
+import gc
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import DBAPIError
 
 from consumers.consent import Consent
 from consumers.forwarding import Forwarding
@@ -17,10 +20,14 @@ from pipeline import budget, outbox, parking
 from pipeline.broker.arrivals import Arrivals
 from pipeline.broker.embedded import EmbeddedBroker
 from pipeline.broker.port import Delivery
+from pipeline.cli import session
+from pipeline.cli.main import RUBBISH
+from pipeline.cli.supervise import Part
 from pipeline.envelope import enclose
+from pipeline.errors import AwayError
 from pipeline.events import DeliveryWanted, FileCaptured, RecordParsed, RecordReconciled
 from pipeline.storage import Store, open_store, sizes
-from pipeline.storage.schema import files, inbox, parked
+from pipeline.storage.schema import decisions, files, inbox, parked
 from pipeline.topology import Edge, Role, build
 from tests.support.answering import Answering, captured, running, send
 from tests.support.centre import make_keyring, make_settings
@@ -210,3 +217,36 @@ def about_file(role: object, number: int) -> Any:
     if role is Forwarding:
         return RecordReconciled(clinic="c1", file_id=f"f{number}", revision=1, needs_review=False)
     return RecordParsed(clinic="c1", file_id=f"f{number}", revision=1, kind="face", terminal="t1")
+
+
+@pytest.fixture
+def as_started() -> Iterator[None]:
+    """What `onshi` sets before anything else."""
+    before = gc.get_threshold()
+    gc.set_threshold(RUBBISH)
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.usefixtures("as_started")
+def test_while_the_disk_is_full_only_a_few_failed_attempts_are_in_memory(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    about = {"file_id": "f", "result": 0, "clinic": "c1", "action": "confirm", "staff": "s", "at": NOW}
+
+    def write() -> None:
+        with store.transaction() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+            connection.execute(insert(decisions).values(decision_id="d", sealed_reason=b"x" * LARGE, **about))
+
+    def fail(stop: threading.Event) -> None:
+        for _ in range(200):
+            with pytest.raises(AwayError):
+                write()
+        held.append(sum(isinstance(one, DBAPIError) for one in gc.get_objects()))
+        stop.set()
+
+    monkeypatch.setattr(session.Assembly, "parts", lambda _: [Part("failing", fail)])
+    session.work(make_settings(tmp_path), [], threading.Event())
+    assert held[0] < 50, "each holds the batch that it failed with"
