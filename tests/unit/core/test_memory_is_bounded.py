@@ -21,6 +21,7 @@ from pipeline.broker.arrivals import Arrivals
 from pipeline.broker.embedded import EmbeddedBroker
 from pipeline.broker.port import Delivery
 from pipeline.cli import session
+from pipeline.cli.init import configuration, make
 from pipeline.cli.main import RUBBISH
 from pipeline.cli.supervise import Part
 from pipeline.envelope import enclose
@@ -248,5 +249,5 @@ def test_while_the_disk_is_full_only_a_few_failed_attempts_are_in_memory(
         stop.set()
 
     monkeypatch.setattr(session.Assembly, "parts", lambda _: [Part("failing", fail)])
-    session.work(make_settings(tmp_path), [], threading.Event())
+    session.work(make(tmp_path / "site", configuration()), [], threading.Event())
     assert held[0] < 50, "each holds the batch that it failed with"
