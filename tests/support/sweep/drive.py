@@ -4,7 +4,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,13 +79,16 @@ class Drive:
     def faults(self, role: str) -> Iterator[Point]:
         return faults(role, self.count(role), self._dice)
 
-    def at(self, *points: Point) -> list[Outcome]:
-        """Disturb one round at these points, of different roles, and check what came of it."""
+    def at(self, *points: Point, back_when: Callable[[], bool] = lambda: True) -> list[Outcome]:
+        """Disturb one round at these points, of different roles, and check what came of it.
+
+        Who was killed is started again at once, or only when `back_when` is true.
+        """
         began = time.monotonic()
         why: list[str] = []
         reached: set[Point] = set()
         try:
-            self._disturb(points, reached)
+            self._disturb(points, reached, back_when)
             self._clinic.wait_until_all_ended(self._end_seconds)
         except AssertionError as late:
             why.append(str(late))
@@ -100,21 +103,22 @@ class Drive:
                 lines.writelines(outcome.line(self._seed) + "\n" for outcome in outcomes)
         return outcomes
 
-    def _disturb(self, points: Sequence[Point], reached: set[Point]) -> None:
+    def _disturb(self, points: Sequence[Point], reached: set[Point], back_when: Callable[[], bool]) -> None:
         if points[0].fault:
             if self._fault(points[0]):
                 reached.add(points[0])
         else:
-            self._kill(points, reached)
+            self._kill(points, reached, back_when)
 
     def _log(self, point: Point) -> Path:
         return self._clinic.root / f"point-{self._clinic.rounds:04}-{point.role}.trace"
 
-    def _kill(self, points: Sequence[Point], reached: set[Point]) -> None:
+    def _kill(self, points: Sequence[Point], reached: set[Point], back_when: Callable[[], bool]) -> None:
         alive: dict[Point, subprocess.Popen[bytes]] = {}
 
         def over() -> bool:
-            for point in [point for point, process in alive.items() if process.poll() is not None]:
+            dead = [point for point, process in alive.items() if process.poll() is not None]
+            for point in dead if back_when() else ():
                 # At once, for the other role may die only when this one works again.
                 self._clinic.begin(point.role)
                 reached.add(point)
