@@ -1,4 +1,4 @@
-"""`onshi ca init|renew|revoke|list`: whose certificate counts, and until when?"""
+"""`onshi ca init|renew|revoke|disconnect|list`: whose certificate counts, and until when?"""
 
 import json
 from argparse import Namespace
@@ -11,7 +11,7 @@ from pipeline.cli.main import WrongUseError
 from pipeline.cli.provision import copy_list, tell
 from pipeline.group import CENTRE_USER
 from pipeline.provisioning.server import PLUGINS, ServerFiles, management_conf, server_conf, server_options
-from pipeline.provisioning.work import group_of
+from pipeline.provisioning.work import disconnect, group_of
 from pipeline.settings import Settings
 
 BROKER = "broker"
@@ -29,14 +29,16 @@ def ca(settings: Settings, arguments: Namespace) -> int:
         case "renew":
             code = _renew(Authority(directory), arguments, now)
             if arguments.revoke:
-                tell(arguments, copy_list(group))
+                tell(arguments, copy_list(group, arguments.name))
             return code
+        case "disconnect":
+            return _disconnect(settings, arguments)
         case _:
             authority = Authority(directory)
             count = authority.revoke(arguments.name, now)
             _say(arguments, {"revoked": count}, f"certificates of {arguments.name} revoked: {count}")
             if count:
-                tell(arguments, copy_list(group))
+                tell(arguments, copy_list(group, arguments.name))
             return 0 if count else 1
 
 
@@ -70,6 +72,12 @@ def _renew(authority: Authority, arguments: Namespace, now: datetime) -> int:
     said = f"{arguments.name}: until {as_text(made.not_after)} (JST); put {arguments.out} in place of the former pair"
     said += f"; former ones revoked: {ended}" if arguments.revoke else "; the former counts until its own day"
     _say(arguments, {**made.model_dump(mode="json"), "revoked": ended}, said)
+    return 0
+
+
+def _disconnect(settings: Settings, arguments: Namespace) -> int:
+    count = disconnect(settings, arguments.name)
+    _say(arguments, {"disconnected": count}, f"open connections of {arguments.name} ended: {count}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline.authority import Authority
 from pipeline.cli.group_files import GroupFiles
@@ -22,8 +23,9 @@ def clinics(settings: Settings, arguments: Namespace) -> int:
 def _add(settings: Settings, files: GroupFiles, arguments: Namespace) -> int:
     if settings.clinic(arguments.clinic) is not None:
         raise WrongUseError(f"{arguments.clinic}: is a clinic of the group already")
-    clinic = {"id": arguments.clinic, "institution_codes": arguments.codes}
-    changed = files.write(files.clinic_file(arguments.clinic), {"clinics": [clinic]})
+    path = files.clinic_file(arguments.clinic)
+    _require_no_other(files.retired_tables(path), arguments)
+    changed = files.write(path, {"clinics": [{"id": arguments.clinic, "institution_codes": arguments.codes}]})
     issue_keys(changed)
     code = apply_now(changed, arguments)
     name = arguments.clinic
@@ -32,6 +34,21 @@ def _add(settings: Settings, files: GroupFiles, arguments: Namespace) -> int:
         f"{name}: is a clinic of the group; next its machines: `onshi terminals enrol {name}/t1`, {name}/chart",
     )
     return code
+
+
+def _require_no_other(tables: dict[str, Any], arguments: Namespace) -> None:
+    """Refuse the id of a clinic that left: its patients would be searched for another clinic's results."""
+    codes = {
+        code["code"] if isinstance(code, dict) else code
+        for clinic in tables.get("clinics", ())
+        if clinic["id"] == arguments.clinic
+        for code in clinic["institution_codes"]
+    }
+    if codes and codes.isdisjoint(arguments.codes):
+        raise WrongUseError(
+            f"{arguments.clinic}: was the id of the clinic {', '.join(sorted(codes))}; its patients, files and keys"
+            " still stand under it. Choose another id"
+        )
 
 
 def _retire(settings: Settings, files: GroupFiles, arguments: Namespace) -> int:

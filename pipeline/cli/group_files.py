@@ -53,6 +53,11 @@ class GroupFiles:
         """Say whether a file was taken out of the configuration, and is not back."""
         return _retired(path).exists() and not path.exists()
 
+    def retired_tables(self, path: Path) -> dict[str, Any]:
+        """Read what a file said that was taken out of the configuration; empty when none was."""
+        former = _retired(path)
+        return read(former).tables if former.exists() else {}
+
     def _change(self, path: Path, text: str | None) -> Settings:
         former = path.read_text(encoding="utf-8") if path.exists() else None
         _put(path, text)

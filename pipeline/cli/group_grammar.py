@@ -54,6 +54,10 @@ def _authority(ca: "_SubParsers", common: ArgumentParser) -> None:
     renew.add_argument("--out", required=True, metavar="DIR")
     renew.add_argument("--revoke", action="store_true", help="revoke the former certificates of this name at once")
     ca.add_parser("revoke", parents=[common]).add_argument("name", metavar="NAME")
+    end = ca.add_parser(
+        "disconnect", parents=[common], help="end its open connections: the broker asks again who it is"
+    )
+    end.add_argument("name", metavar="NAME")
     ca.add_parser("list", parents=[common])
 
 

@@ -33,9 +33,10 @@ def tell(arguments: Namespace, *lines: str) -> None:
         print("\n".join(lines))
 
 
-def copy_list(group: GroupSettings) -> str:
-    """Name the step that nobody but a person can take after a revocation."""
-    return f"copy {group.ca_dir}/crl to the broker now: until then a revoked certificate still lets in"
+def copy_list(group: GroupSettings, user: str | None = None) -> str:
+    """Name the steps that nobody but a person can take after a revocation. `user`: who stays, with another pair."""
+    said = f"copy {group.ca_dir}/crl to the broker now: until then a revoked certificate still lets in"
+    return said if user is None else f"{said}\nthen end what it has open: onshi ca disconnect {user}"
 
 
 def show(

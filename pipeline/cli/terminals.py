@@ -23,6 +23,7 @@ from pipeline.provisioning.work import apply, group_of
 from pipeline.setting_text import text_of
 from pipeline.settings import Settings
 from pipeline.topology import CHART_EDGE, Edge
+from producers.terminal import succeed
 
 
 def terminals(settings: Settings, arguments: Namespace) -> int:
@@ -45,6 +46,8 @@ def terminals(settings: Settings, arguments: Namespace) -> int:
     ended = authority.revoke(user, now, but=made.serial)
     shutil.copyfile(authority.certificate_file, out / "certificates" / "ca.crt")
     hand_over(changed.keys.dir, edge, out / "keys", again=arguments.again)
+    if arguments.again and edge.edge != CHART_EDGE:
+        succeed(out / STATE, edge.clinic, edge.edge)
     text = text_of(
         _configuration(clinic.institution_codes, edge, group.edge_url, arguments), _COMMENT.format(edge=user)
     )
@@ -52,10 +55,14 @@ def terminals(settings: Settings, arguments: Namespace) -> int:
     applied = apply(changed)
     _say(arguments, out, user, len(applied.made))
     if ended:
-        tell(arguments, copy_list(group))
+        tell(arguments, copy_list(group, user))
+    if arguments.again and edge.edge != CHART_EDGE:
+        tell(arguments, _FORMER)
     return 0
 
 
+_FORMER = "what the former machine had not erased ends as vanished once this one has files of its own: destroy its disk"
+STATE = "state"
 _COMMENT = "Onshi (オン資) on the machine of {edge}. Paths are relative to this file.\nThis folder holds private keys."
 
 
@@ -84,7 +91,7 @@ def _configuration(codes: tuple[str, ...], edge: Edge, url: str, arguments: Name
     return {
         "broker": {"url": url, "declare": False, **files},
         "keys": {"dir": "keys"},
-        "edge": {"state": "state"},
+        "edge": {"state": STATE},
         "clinics": [clinic],
     }
 

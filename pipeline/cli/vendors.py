@@ -51,7 +51,7 @@ def vendors(settings: Settings, arguments: Namespace) -> int:
             f"carry {arguments.out} to the vendor with its id, {arguments.vendor}, and {where}; remove it here",
         )
     if arguments.action != "add":
-        tell(arguments, copy_list(group))
+        tell(arguments, copy_list(group, user if arguments.action == "rotate" else None))
     return code
 
 

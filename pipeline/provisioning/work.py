@@ -60,6 +60,17 @@ def apply(settings: Settings, *, force: str | None = None, prune: bool = False) 
         return Applied(version, made, [change for change in changes if change not in made])
 
 
+def disconnect(settings: Settings, user: str) -> int:
+    """End the open connections of a user, on every node; returns how many there were.
+
+    What was revoked is read at handshakes alone. Who still has a certificate that counts comes back by itself.
+    """
+    with closing(Management(group_of(settings))) as management:
+        count = len(management.get("connections", "username", user) or ())
+        management.delete("connections", "username", user)
+    return count
+
+
 def _compared(management: Management, settings: Settings) -> tuple[str, Rendering, list[Change]]:
     """Return the broker's version, what stands there, and every difference from what the configuration wants."""
     group = group_of(settings)

@@ -6,7 +6,7 @@ The role itself is `producers.terminal.role`, which whoever only asks its files 
 """
 
 from producers.terminal.holdings import Holdings, ballast_path, spool_holdings, waiting
-from producers.terminal.ledger import FORMAT, custody_counts, is_at_work, ledger_path
+from producers.terminal.ledger import FORMAT, custody_counts, is_at_work, ledger_path, succeed
 from producers.terminal.proof import Fault, find_faults
 from producers.terminal.resend import resend
 
@@ -21,5 +21,6 @@ __all__ = [
     "ledger_path",
     "resend",
     "spool_holdings",
+    "succeed",
     "waiting",
 ]

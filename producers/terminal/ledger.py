@@ -95,8 +95,18 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def _lock_file(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
 def ledger_path(state: Path, clinic: str, terminal: str) -> Path:
     return state / f"{clinic}.{terminal}.db"
+
+
+def succeed(state: Path, clinic: str, terminal: str) -> None:
+    """Prepare the state folder of a new machine, so that its ledger knows that there was another before it."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _lock_file(ledger_path(state, clinic, terminal)).touch(0o600)
 
 
 class Ledger:
@@ -112,10 +122,10 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         FORMAT.require(path)
-        was_lost = not path.exists() and path.with_name(path.name + ".lock").exists()
+        was_lost = not path.exists() and _lock_file(path).exists()
         make_private(path)
         self._lock = threading.RLock()
-        self._process_lock = _locked(path.with_name(path.name + ".lock"))
+        self._process_lock = _locked(_lock_file(path))
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
             self._db.execute(f"PRAGMA {pragma}")
@@ -169,7 +179,7 @@ def _locked(path: Path) -> int:
 
 def is_at_work(path: Path) -> bool:
     """Say whether a process holds this ledger now."""
-    return process_lock.is_held(path.with_name(path.name + ".lock"))
+    return process_lock.is_held(_lock_file(path))
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:

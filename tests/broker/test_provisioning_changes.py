@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 
 from pipeline.broker import BrokerAwayError, OutMessage
@@ -17,6 +18,7 @@ from pipeline.provisioning.work import apply, plan
 from pipeline.settings import Settings, load
 from pipeline.topology import build
 from tests.support.doors import channel_as
+from tests.support.eventually import eventually
 from tests.support.group_broker import VHOST, TlsNode, clinic_text
 from tests.support.intruder import CENTRE, EDGE, VENDOR, consume_stream, publish
 from tests.support.newer_management import NewerManagement
@@ -79,6 +81,7 @@ def test_a_clinic_a_terminal_and_a_vendor_come_and_go_by_one_command_each(
     assert say(group, "clinics", "add", "c003", "--code", "9919000037") == 0
     assert say(group, "terminals", "enrol", "c003/t1", "--out", str(tmp_path / "machine")) == 0
     machine = load(tmp_path / "machine" / "onshi.toml", {})
+    assert not machine.edge.state.exists()
     broker = RabbitBroker(machine.broker.url, machine.broker.certificates)
     broker.check(build(machine.edges))
     publisher = broker.publisher()
@@ -86,6 +89,8 @@ def test_a_clinic_a_terminal_and_a_vendor_come_and_go_by_one_command_each(
     subscription = broker.subscribe("edge.c003.t1", 1)
     with pytest.raises(PermanentError):
         publisher.publish_confirmed([OutMessage("onshi.intake", "file.c001.t1.captured.v1", "m", b"x")])
+    assert say(group, "terminals", "enrol", "c003/t1", "--again", "--out", str(tmp_path / "another")) == 0
+    assert [path.name for path in (tmp_path / "another" / "state").iterdir()] == ["c003.t1.db.lock"]
     assert say(group, "vendors", "add", "gamma", "--clinic", "c003", "--out", str(tmp_path / "gamma")) == 0
     reader = Certificates(
         tls_node.authority.certificate_file, *(tmp_path / "gamma" / f"vendor.gamma.{e}" for e in ("crt", "key"))
@@ -95,7 +100,11 @@ def test_a_clinic_a_terminal_and_a_vendor_come_and_go_by_one_command_each(
     assert say(group, "vendors", "rotate", "gamma", "--out", str(tmp_path / "next")) == 0
     with pytest.raises((AMQPError, OSError)):
         channel_as(tls_node, reader)
-    assert stream.is_open, "what is connected stays until it is revoked or ends"
+    assert stream.is_open, "the list of what was revoked is read at a handshake"
+    capsys.readouterr()
+    assert say(group, "ca", "disconnect", "vendor.gamma") == 0
+    assert "open connections of vendor.gamma ended: 1" in capsys.readouterr().out
+    eventually(lambda: is_closed(stream), what="the former certificate's connection ended")
     assert say(group, "vendors", "revoke", "gamma") == 0
     assert say(group, "clinics", "retire", "c003") == 2, "the vendor is still granted this clinic"
     (group.root / "vendor.gamma.toml").unlink()
@@ -104,6 +113,7 @@ def test_a_clinic_a_terminal_and_a_vendor_come_and_go_by_one_command_each(
     with suppress(AMQPError):
         stream.connection.close()
     assert say(group, "clinics", "retire", "c003") == 0
+    assert say(group, "clinics", "add", "c003", "--code", "9919000060") == 2, "the id is another clinic's for ever"
     with pytest.raises(BrokerAwayError):
         publisher.publish_confirmed([OutMessage("onshi.intake", "file.c003.t1.captured.v1", "m", b"x")])
     publisher.close()
@@ -111,6 +121,12 @@ def test_a_clinic_a_terminal_and_a_vendor_come_and_go_by_one_command_each(
     publish("onshi.intake", "file.c001.t1.captured.v1")(neighbour)
     assert neighbour.is_open
     neighbour.connection.close()
+
+
+def is_closed(channel: BlockingChannel) -> bool:
+    with suppress(AMQPError):
+        channel.connection.process_data_events()
+    return not channel.is_open
 
 
 def test_a_queue_that_holds_messages_stays_until_it_is_forced(

@@ -368,7 +368,9 @@ def test_who_revokes_is_told_to_copy_the_list_and_a_program_is_told_nothing(
     words = ["service.centre", "-c", str(tmp_path)]
     main(["ca", "init", "--host", "broker", "-c", str(tmp_path)])
     assert main(["ca", "renew", "--out", str(tmp_path / "out"), "--revoke", *words]) == 0
-    assert "copy" in capsys.readouterr().out.splitlines()[-1]
+    *_, copy, disconnect = capsys.readouterr().out.splitlines()
+    assert copy.startswith("copy ")
+    assert disconnect.endswith("onshi ca disconnect service.centre")
     assert main(["ca", "revoke", "--json", *words]) == 0
     assert json.loads(capsys.readouterr().out) == {"revoked": 1}
     assert main(["ca", "revoke", *words]) == 1

@@ -16,7 +16,7 @@ from pipeline.contents import orphan_context
 from pipeline.events import ErasureFailed, EvidenceStored, FileErased, FileRefused, FileVanished, RequestPlaced
 from pipeline.keyring import KeyringError
 from pipeline.sealing import Opener, recipient_of
-from producers.terminal import orphans, spool_holdings
+from producers.terminal import orphans, spool_holdings, succeed
 from producers.terminal.erase import Eraser
 from producers.terminal.recovery import MOST_SECONDS, Recovery
 from producers.terminal.seals import Seals
@@ -198,6 +198,18 @@ def test_an_unknown_copy_is_refused_where_no_ledger_was_lost(bench: BenchMaker) 
     (failed,) = terminal.wait_for(ErasureFailed)
     assert failed.reason == "unknown"
     assert not terminal.of(FileVanished)
+
+
+def test_a_machine_in_the_place_of_another_calls_its_copies_gone(bench: BenchMaker) -> None:
+    terminal = bench(start=False)
+    succeed(terminal.settings.edge.state, "c001", "t1")
+    terminal.start()
+    terminal.drop(1)
+    (event,) = terminal.captured()
+    eventually(lambda: terminal.rows("SELECT 1 FROM folders WHERE label = 'res'"))
+    terminal.order(terminal.erasure(event, copy_id="another"))
+    assert [gone.copy_id for gone in terminal.wait_for(FileVanished)] == ["another"]
+    assert not terminal.of(ErasureFailed)
 
 
 def test_a_file_left_in_quarantine_by_a_lost_ledger_is_erased_and_kept_sealed(
