@@ -134,6 +134,15 @@ def _drift(folder: Path, written_at: float, now: float) -> Iterator[str]:
 
 
 def _keys(settings: Settings) -> Iterator[str]:
+    # A group is begun without a clinic, and the first brings the first keys.
+    if settings.clinics:
+        yield from _missing_keys(settings)
+    for path in settings.keys.dir.glob("*.key"):
+        if path.stat().st_mode & 0o077:
+            yield f"keys.dir: {path.name}: may be read by others (chmod 600)"
+
+
+def _missing_keys(settings: Settings) -> Iterator[str]:
     now = datetime.now(UTC)
     try:
         keyring = Keyring(settings.keys.dir)
@@ -150,9 +159,6 @@ def _keys(settings: Settings) -> Iterator[str]:
             else "is the clock right? If so: `onshi terminals enrol --again` at the centre"
         )
         yield f"keys.dir: {settings.keys.dir}: {error} ({mend})"
-    for path in settings.keys.dir.glob("*.key"):
-        if path.stat().st_mode & 0o077:
-            yield f"keys.dir: {path.name}: may be read by others (chmod 600)"
 
 
 def _store(settings: Settings) -> Iterator[str]:

@@ -111,6 +111,12 @@ class Client:
         return self._log.read_text()
 
 
+def make_key(root: Path) -> None:
+    key = ECKey.generate_key("P-256")
+    (root / "public.jwk").write_text(json.dumps(key.as_dict(private=False)))
+    (root / "private.jwk").write_text(json.dumps(key.as_dict(private=True)))
+
+
 @pytest.fixture
 def proxy(rabbit_node: RabbitNode) -> Iterator[RightsProxy]:
     """Between the client and a broker that tells nobody whether a queue is there."""
@@ -125,9 +131,7 @@ def started(
     clients: list[Client] = []
 
     def start(command: list[str]) -> Client:
-        key = ECKey.generate_key("P-256")
-        (tmp_path / "public.jwk").write_text(json.dumps(key.as_dict(private=False)))
-        (tmp_path / "private.jwk").write_text(json.dumps(key.as_dict(private=True)))
+        make_key(tmp_path)
         RabbitBroker(rabbit_url).declare(build((), [Reader("acme", timedelta(days=7))]))
         url = rabbit_url.replace(f":{rabbit_node.port}/", f":{proxy.port}/")
         clients.append(Client(command, url, tmp_path, tmp_path / "private.jwk"))
@@ -195,6 +199,32 @@ def test_a_client_replays_from_an_offset_with_the_key_that_openssl_wrote(
         client.kill()
     assert [entry["offset"] for entry in client.entries()] == [2, 3]
     assert client.log().count("record of 1 fields") == 2
+
+
+@pytest.mark.parametrize("command", [python_client, node_client], ids=["python", "node"])
+def test_a_client_from_next_misses_nothing_though_it_cannot_connect_at_first(
+    command: Callable[[], list[str]],
+    tmp_path: Path,
+    rabbit_url: str,
+    rabbit_node: RabbitNode,
+    proxy: RightsProxy,
+) -> None:
+    make_key(tmp_path)
+    broker = RabbitBroker(rabbit_url)
+    broker.declare(build((), [Reader("acme", timedelta(days=7))]))
+    url = rabbit_url.replace(f":{rabbit_node.port}/", f":{proxy.port}/")
+    proxy.cut(refuse=True)
+    client = Client([*command(), "--from", "next"], url, tmp_path, tmp_path / "private.jwk")
+    publisher = broker.publisher()
+    try:
+        client.start()
+        eventually(lambda: "away" in client.log(), 60)
+        publisher.publish_confirmed(pack(write(enclose(notice(n, tmp_path / "public.jwk"), NOW)) for n in range(3)))
+        proxy.restore()
+        eventually(lambda: len(client.entries()) == 3, 60, client.log())
+    finally:
+        client.kill()
+        publisher.close()
 
 
 @pytest.mark.parametrize("text", ["2026-05-12", "2026-05-12T09:00", "2026-05-12T09:00+09:00", "2026-05-12T00:00Z"])

@@ -142,11 +142,14 @@ const journal = new Journal(options.journal);
 options.from = startOf(options.from);
 if (journal.nextOffset === null && Number.isInteger(options.from)) journal.nextOffset = options.from;
 const privateKey = options['private-key'] ? await readKey(options['private-key']) : null;
+const began = { '!': 'timestamp', value: Math.floor(Date.now() / 1000) };
 for (;;) {
   try {
     await read(options, journal, privateKey);
   } catch (error) {
     console.error(`away: ${error.code ?? error.name}`);
   }
+  // Named anew, these would be later places: what came meanwhile must not be passed over.
+  if (['last', 'next'].includes(options.from)) options.from = began;
   await pause(PAUSE_MS);
 }

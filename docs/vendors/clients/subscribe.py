@@ -133,11 +133,14 @@ def main() -> int:
     journal = Journal(options.journal)
     if journal.next_offset is None and isinstance(options.start, int):
         journal.next_offset = options.start
+    began = datetime.now(UTC)
     while True:
         try:
             read(options, journal)
         except (AMQPError, OSError) as error:
             print(f"away: {type(error).__name__}", file=sys.stderr, flush=True)
+            # Named anew, these would be later places: what came meanwhile must not be passed over.
+            options.start = began if options.start in ("last", "next") else options.start
             time.sleep(PAUSE_SECONDS)
         except KeyboardInterrupt:
             return 0

@@ -83,3 +83,9 @@ def test_the_space_of_the_edges_state_counts_where_it_is_a_disk_of_its_own(
     assert str(office.root) in fault
     other = office.settings.model_copy(update={"edge": EdgeSettings(state=Path("/dev/shm/none/yet"))})
     assert len(list(check._disk(other))) == 2
+
+
+def test_a_group_that_has_no_clinic_yet_needs_no_keys(office: Office) -> None:
+    group = '[broker]\nurl = "amqp://127.0.0.1:1/"\ndeclare = false\n[group]\nadmin = "admin"\n[keys]\ndir = "none"\n'
+    (office.root / "onshi.toml").write_text(group)
+    assert not [fault for fault in faults(office) if fault.startswith("keys.dir")]
