@@ -7,9 +7,8 @@ import pytest
 from consumers.consent import Consent
 from consumers.consent.asking import RequestFile, Wanted, add
 from consumers.consent.request_state import TABLE, Happening, RequestState, after
-from pipeline import edge_reports
 from pipeline.contents import SealedFile, request_context
-from pipeline.events import EdgeReported, Event, RequestPlace, RequestPlaced, RequestRefused, RequestWithdrawn
+from pipeline.events import Event, RequestPlace, RequestPlaced, RequestRefused, RequestWithdrawn
 from pipeline.oqs.eligibility import EligibilityResult, Header
 from pipeline.oqs.names import MessageKind
 from pipeline.oqs.records import EligibilityRecord, ReturnedRequest
@@ -17,6 +16,7 @@ from pipeline.sealing import Opener
 from pipeline.storage.schema import files, grants, receipts, requests
 from tests.support.centre import Centre, types_of
 from tests.support.consents import NOW, arrive, granted, refused, store_file
+from tests.support.edge_report import hear
 
 DAY = timedelta(hours=24)
 SECOND = timedelta(seconds=1)
@@ -34,22 +34,6 @@ def _want(centre: Centre, *, category: str | None = None, grant_id: str | None =
 def _under_grant(centre: Centre, until: datetime = NOW + DAY) -> str:
     arrive(centre, [granted(NOW, until)])
     return _want(centre, category="medication", grant_id=centre.row(grants)["grant_id"], hours=48)
-
-
-def _report(centre: Centre, edge: str, at: datetime, now: datetime, *, reliable: bool = True) -> None:
-    report = EdgeReported(
-        clinic="c1",
-        edge=edge,
-        reported_at=at,
-        software="1",
-        custody={},
-        backlog=0,
-        oldest_seconds=0,
-        free_bytes=1,
-        clock_reliable=reliable,
-    )
-    with centre.store.transaction() as connection:
-        edge_reports.write(connection, report, now)
 
 
 def _due(centre: Centre, now: datetime) -> list[RequestPlace]:
@@ -145,21 +129,21 @@ def test_vendor_spelling_lets_nothing_be_asked(centre: Centre) -> None:
 @pytest.mark.parametrize(("offset", "sent"), [(60, 1), (61, 0), (-61, 0)])
 def test_terminal_whose_clock_is_off_gets_no_order(centre: Centre, offset: int, sent: int) -> None:
     _want(centre)
-    _report(centre, "t1", NOW + timedelta(seconds=offset), NOW)
+    hear(centre.store, NOW + timedelta(seconds=offset), NOW, edge="t1")
     assert len(_due(centre, NOW)) == sent
 
 
 def test_terminal_that_doubts_its_own_clock_gets_no_order(centre: Centre) -> None:
     _want(centre)
-    _report(centre, "t1", NOW, NOW, reliable=False)
+    hear(centre.store, NOW, NOW, edge="t1", clock_reliable=False)
     assert _due(centre, NOW) == []
 
 
 def test_order_goes_to_a_neighbour_when_its_terminal_is_silent(centre: Centre) -> None:
     _want(centre, hours=1)
     later = NOW + timedelta(minutes=5)
-    _report(centre, "t1", NOW, NOW)
-    _report(centre, "t2", later, later)
+    hear(centre.store, NOW, NOW, edge="t1")
+    hear(centre.store, later, later, edge="t2")
     assert [order.edge for order in _due(centre, later - SECOND)] == ["t1"]
     assert [order.edge for order in _due(centre, later + timedelta(minutes=2))] == ["t2"]
 

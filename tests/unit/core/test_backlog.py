@@ -8,9 +8,9 @@ import pytest
 from pipeline import durations, edge_reports
 from pipeline.backlog import Backlog
 from pipeline.durations import Durations
-from pipeline.events import EdgeReported
 from pipeline.metrics import REGISTRY
 from pipeline.topology import Edge
+from tests.support.edge_report import edge_report
 from tests.support.line import Line
 from tests.unit.reconciliation.people import row
 
@@ -71,19 +71,8 @@ def test_of_a_machine_that_left_the_group_nobody_is_told_that_it_is_silent(tmp_p
     there, gone = Edge("c1", "t1"), Edge("c9", "t1")
     with line.centre.store.transaction() as connection:
         for each in (there, gone):
-            report = EdgeReported(
-                clinic=each.clinic,
-                edge=each.edge,
-                reported_at=line.now,
-                software="1",
-                custody={"seen": 2},
-                backlog=2,
-                oldest_seconds=7.0,
-                free_bytes=5,
-                clock_reliable=True,
-                faults=("share_away",),
-            )
-            edge_reports.write(connection, report, line.now)
+            said = edge_report(line.now, clinic=each.clinic, faults=("share_away",))
+            edge_reports.write(connection, said, line.now)
         Backlog(line.now, [there, gone]).show(connection, line.now)
         shown = value("onshi_edge_last_seen_timestamp_seconds", clinic="c9", terminal="t1")
         assert shown == line.now.timestamp()
@@ -96,18 +85,7 @@ def test_of_a_machine_that_left_the_group_nobody_is_told_that_it_is_silent(tmp_p
 
 def test_an_edge_is_shown_as_it_last_reported(tmp_path: Path) -> None:
     line = Line(tmp_path / "line")
-    report = EdgeReported(
-        clinic="c1",
-        edge="t1",
-        reported_at=line.now - timedelta(seconds=90),
-        software="1",
-        custody={"seen": 2},
-        backlog=2,
-        oldest_seconds=7.0,
-        free_bytes=5,
-        clock_reliable=False,
-        faults=("share_away",),
-    )
+    report = edge_report(line.now - timedelta(seconds=90), backlog=2, clock_reliable=False, faults=("share_away",))
     with line.centre.store.transaction() as connection:
         edge_reports.write(connection, report, line.now)
         Backlog(line.now).show(connection, line.now)

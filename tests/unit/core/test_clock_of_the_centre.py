@@ -8,23 +8,16 @@ from sqlalchemy import func, select
 from consumers.consent import Consent
 from pipeline import edge_reports
 from pipeline.broker.embedded import EmbeddedBroker
-from pipeline.events import EdgeReported
 from pipeline.fuse import MOST_IN_A_ROW
 from pipeline.storage import Store
 from pipeline.storage.schema import edges, inbox, parked
 from tests.support.answering import Answering, captured, count, running, send
+from tests.support.edge_report import hear
 from tests.support.eventually import eventually
 
 NOW = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
 DAY = timedelta(hours=25)
 AHEAD = "dated_ahead"
-
-
-def report(store: Store, edge: str, at: datetime, heard_at: datetime, *, reliable: bool = True) -> None:
-    about = {"software": "1", "custody": {}, "backlog": 0, "oldest_seconds": 0, "free_bytes": 1}
-    said = EdgeReported(clinic="c001", edge=edge, reported_at=at, clock_reliable=reliable, **about)
-    with store.transaction() as connection:
-        edge_reports.write(connection, said, heard_at)
 
 
 def doubts(store: Store, now: datetime = NOW) -> bool:
@@ -38,19 +31,19 @@ def test_nobody_heard_is_no_doubt(store: Store) -> None:
 
 def test_one_edge_of_three_that_is_ahead_is_its_own_affair_and_two_are_ours(store: Store) -> None:
     for edge, ahead in (("t1", DAY), ("t2", timedelta()), ("t3", timedelta())):
-        report(store, edge, NOW + ahead, NOW)
+        hear(store, NOW + ahead, NOW, clinic="c001", edge=edge)
     assert not doubts(store)
-    report(store, "t2", NOW + DAY, NOW)
+    hear(store, NOW + DAY, NOW, clinic="c001", edge="t2")
     assert doubts(store)
 
 
 def test_edges_that_lost_trust_in_their_own_clock_are_a_doubt(store: Store) -> None:
-    report(store, "t1", NOW, NOW, reliable=False)
+    hear(store, NOW, NOW, clinic="c001", edge="t1", clock_reliable=False)
     assert doubts(store)
 
 
 def test_what_was_said_long_ago_counts_no_more(store: Store) -> None:
-    report(store, "t1", NOW + DAY, NOW)
+    hear(store, NOW + DAY, NOW, clinic="c001", edge="t1")
     assert not doubts(store, NOW + timedelta(minutes=6))
     # And what seems to have been heard in our future was heard by the clock before it was set back.
     assert not doubts(store, NOW - timedelta(minutes=6))
@@ -64,7 +57,7 @@ def test_what_seems_to_come_from_tomorrow_waits_while_our_clock_is_in_doubt_and_
     store: Store, broker: EmbeddedBroker
 ) -> None:
     now = datetime.now(UTC)
-    report(store, "t1", now + DAY, now)
+    hear(store, now + DAY, now, clinic="c001", edge="t1")
     consumer = Dated(park={"c1": AHEAD})
     send(broker, captured("c1"))
     with running(consumer, store, broker) as runner:

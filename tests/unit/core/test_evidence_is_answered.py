@@ -12,12 +12,13 @@ from consumers.deletion import Deletion
 from pipeline.broker.embedded import EmbeddedBroker
 from pipeline.clock import SystemClock
 from pipeline.envelope import enclose, pack, read, write
-from pipeline.events import EVENTS, EdgeReported, Event, EvidenceStored, FileErased, FileRefused, FileVanished
+from pipeline.events import EVENTS, Event, EvidenceStored, FileErased, FileRefused, FileVanished
 from pipeline.runner import Runner
 from pipeline.storage.schema import parked
 from pipeline.topology import Edge, Exchange, build, orders_queue
 from tests.support.centre import Centre, make_keyring, make_settings, make_store
 from tests.support.copies import FILE, add_copy, add_file, copy_id, erased
+from tests.support.edge_report import edge_report
 from tests.support.eventually import eventually
 
 NOW = datetime.now(UTC)
@@ -94,10 +95,8 @@ def test_evidence_that_is_set_aside_is_answered_when_it_is_in_the_store(desk: De
 def test_a_report_is_no_evidence_and_is_not_answered(desk: Desk) -> None:
     add_file(desk.centre)
     add_copy(desk.centre)
-    about = {"software": "1", "custody": {}, "backlog": 0, "oldest_seconds": 0, "free_bytes": 1}
-    report = EdgeReported(clinic="c1", edge="t1", reported_at=NOW, clock_reliable=True, **about)
     with desk.open():
-        desk.say(report, erased())
+        desk.say(edge_report(NOW), erased())
         eventually(lambda: desk.hear() == [erased().id])
 
 

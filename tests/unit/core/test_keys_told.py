@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from pipeline import edge_reports, standing_keys
+from pipeline import standing_keys
 from pipeline.cli.key_care import tell_edges
-from pipeline.events import EdgeReported
 from pipeline.storage.schema import outbox
 from tests.support.centre import Centre, make_keyring, make_settings, make_store
+from tests.support.edge_report import hear
 
 MAY = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
 SOON, LATER = MAY + timedelta(minutes=1), MAY + timedelta(hours=1)
@@ -24,23 +24,6 @@ def centre(tmp_path: Path) -> Iterator[Centre]:
     store = make_store(f"sqlite:///{tmp_path}/onshi.db")
     yield Centre(settings, make_keyring(tmp_path, settings, MAY), store)
     store.close()
-
-
-def report(centre: Centre, standing_key: str, at: datetime) -> None:
-    said = EdgeReported(
-        clinic="c1",
-        edge="t1",
-        reported_at=at,
-        software="0",
-        custody={},
-        backlog=0,
-        oldest_seconds=0,
-        free_bytes=1,
-        clock_reliable=True,
-        standing_key=standing_key,
-    )
-    with centre.store.transaction() as connection:
-        edge_reports.write(connection, said, at)
 
 
 def unsent(centre: Centre) -> list[str]:
@@ -62,6 +45,6 @@ def test_what_an_edge_did_not_hear_is_said_again(
     assert KEY in unsent(centre)
     with centre.store.transaction() as connection:
         connection.execute(update(outbox).values(sent_at=MAY))
-    report(centre, former if seals_to == "former" else new.identifier, reported_at)
+    hear(centre.store, reported_at, standing_key=former if seals_to == "former" else new.identifier)
     tell_edges(centre.settings, centre.keyring, centre.store, LATER)
     assert unsent(centre) == ([KEY] if is_said else [])

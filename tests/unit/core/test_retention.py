@@ -19,6 +19,7 @@ from pipeline.sealing import KeyClass, Opener, UnsealError, recipient_of
 from pipeline.settings import KeysSettings, RetentionSettings
 from pipeline.storage.schema import access_log, clinical_answers, copies, decisions, edges, files, parked, results
 from tests.support.centre import Centre, make_keyring, make_settings, make_store
+from tests.support.edge_report import hear
 from tests.support.retained import CONTENT, MAY, NAME, RESULT, add, copy_id, file_id, row_of
 
 NOW = datetime(2026, 7, 20, 1, 0, tzinfo=UTC)
@@ -226,20 +227,8 @@ def test_a_capture_that_is_parked_keeps_its_month(centre: Centre) -> None:
 def test_a_terminal_that_may_still_have_files_of_it_keeps_the_month(
     centre: Centre, reported_at: datetime, backlog: int, oldest_days: int, *, is_behind: bool
 ) -> None:
-    report = EdgeReported(
-        clinic="c1",
-        edge="t1",
-        reported_at=reported_at,
-        software="0",
-        custody={},
-        backlog=backlog,
-        oldest_seconds=timedelta(days=oldest_days).total_seconds(),
-        free_bytes=1,
-        clock_reliable=True,
-    )
-    with centre.store.transaction() as connection:
-        values = {"clinic": "c1", "edge": "t1", "last_seen": reported_at, "report": report.model_dump_json()}
-        connection.execute(insert(edges).values(**values))
+    oldest = timedelta(days=oldest_days).total_seconds()
+    hear(centre.store, reported_at, backlog=backlog, oldest_seconds=oldest)
     if is_behind:
         with pytest.raises(retention.RetentionError, match="edge_behind: t1"):
             end(centre)

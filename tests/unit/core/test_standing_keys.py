@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import LargeBinary, Table, insert, update
 
-from pipeline import edge_reports, keyring, retention, standing_keys
+from pipeline import keyring, retention, standing_keys
 from pipeline.cli.key_care import tend
-from pipeline.events import EdgeReported, PatientsChanged
+from pipeline.events import PatientsChanged
 from pipeline.key_backup import backup, restore
 from pipeline.key_bundle import accept, hand_over, published
 from pipeline.keyring import SLOT, EpochKey, Keyring
@@ -25,6 +25,7 @@ from pipeline.storage.engine import metadata
 from pipeline.storage.schema import access_log, outbox, parked, patient_parts, vendor_held
 from pipeline.topology import Edge
 from tests.support.centre import Centre, make_keyring, make_settings, make_store
+from tests.support.edge_report import hear
 
 MAY = datetime(2026, 5, 12, 1, 0, tzinfo=UTC)
 LATER = MAY + OVERLAP
@@ -94,7 +95,7 @@ def rotated(centre: Centre, *, is_heard: bool = True) -> tuple[EpochKey, EpochKe
     """Replace the key, and let every edge have heard of it a day later; returns the former one and the new one."""
     (new,) = standing_keys.rotate(centre.keyring.directory, ["c1"], MAY)
     for edge in centre.settings.edges if is_heard else ():
-        report(centre, new.identifier, edge=edge.edge)
+        hear(centre.store, LATER, standing_key=new.identifier, edge=edge.edge)
     return standing_keys.replaced(centre.keyring)[-1], new
 
 
@@ -183,15 +184,6 @@ def set_seal(centre: Centre, table: Table, row: dict[str, Any], values: dict[str
         connection.execute(update(table).where(*same).values(**values))
 
 
-def report(centre: Centre, standing_key: str, at: datetime = LATER, backlog: int = 0, edge: str = "t1") -> None:
-    said = EdgeReported(
-        clinic="c1", edge=edge, reported_at=at, software="0", custody={}, backlog=backlog, oldest_seconds=backlog * 1e6,
-        free_bytes=1, clock_reliable=True, standing_key=standing_key,
-    )  # fmt: skip
-    with centre.store.transaction() as connection:
-        edge_reports.write(connection, said, at)
-
-
 WHYS = ["never spoke", "seals to the former", "was silent since", "has older files", "an older release"]
 
 
@@ -201,12 +193,13 @@ def test_an_edge_that_may_still_seal_to_the_former_key_keeps_it(centre: Centre, 
     key = {"seals to the former": former.identifier, "an older release": ""}.get(why, new.identifier)
     at = MAY + timedelta(hours=1) if why == "was silent since" else LATER
     if why != "never spoke":
-        report(centre, key, at, backlog=int(why == "has older files"))
+        backlog = int(why == "has older files")
+        hear(centre.store, at, standing_key=key, backlog=backlog, oldest_seconds=backlog * 1e6)
     with pytest.raises(RetentionError, match="edge_behind: t1"):
         finish(centre, former)
     assert all_open(centre)
-    report(centre, new.identifier, LATER + timedelta(seconds=1))
-    report(centre, former.identifier, edge="gone")
+    hear(centre.store, LATER + timedelta(seconds=1), standing_key=new.identifier)
+    hear(centre.store, LATER, standing_key=former.identifier, edge="gone")
     finish(centre, former)
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from pipeline import edge_reports, standing_keys
+from pipeline import standing_keys
 from pipeline.cli import key_care
 from pipeline.cli.key_care import caretaker, tend
-from pipeline.events import EdgeReported
 from pipeline.keyring import Keyring
 from pipeline.settings import KeysSettings, Settings, load
 from pipeline.standing_keys import OVERLAP
 from pipeline.storage.schema import files, outbox
 from tests.support.centre import Centre, make_keyring, make_settings, make_store
+from tests.support.edge_report import hear
 from tests.support.retained import MAY, add, row_of
 
 DUE = datetime(2027, 7, 20, 1, 0, tzinfo=UTC)
@@ -32,22 +32,6 @@ def centre(tmp_path: Path) -> Iterator[Centre]:
     store.close()
 
 
-def report(centre: Centre, edge: str, at: datetime) -> None:
-    said = EdgeReported(
-        clinic="c1",
-        edge=edge,
-        reported_at=at,
-        software="0",
-        custody={},
-        backlog=0,
-        oldest_seconds=0,
-        free_bytes=1,
-        clock_reliable=True,
-    )
-    with centre.store.transaction() as connection:
-        edge_reports.write(connection, said, at)
-
-
 def without_clinic(settings: Settings) -> Settings:
     return settings.model_copy(update={"clinics": settings.clinics[1:]})
 
@@ -60,15 +44,15 @@ def without_terminal(settings: Settings) -> Settings:
 
 def test_a_clinic_that_left_takes_its_content_with_it_when_its_months_end(centre: Centre) -> None:
     add(centre)
-    report(centre, "t1", MAY)
+    hear(centre.store, MAY)
     assert tend(without_clinic(centre.settings), centre.keyring, centre.store, DUE) > 0
     assert row_of(centre, files)["sealed_original"] == b""
 
 
 def test_a_terminal_that_was_taken_out_keeps_no_month_for_ever(centre: Centre) -> None:
     add(centre)
-    report(centre, "t1", MAY)
-    report(centre, "t2", DUE)
+    hear(centre.store, MAY)
+    hear(centre.store, DUE, edge="t2")
     tend(centre.settings, centre.keyring, centre.store, DUE)
     assert row_of(centre, files)["sealed_original"] != b""
     assert tend(without_terminal(centre.settings), centre.keyring, centre.store, DUE) > 0
