@@ -186,10 +186,17 @@ class DeliveryDone(RevisionEvent):
 
 
 class DeliveryRefused(RevisionEvent):
-    """The chart will never take it as it is. A person must look."""
+    """The chart will never take it as it is. A person must look, but where it was sealed to a former key."""
 
     subject, verb, exchange = "delivery", "refused", Exchange.INTAKE
     reason: str
+    sealed_to: str = ""
+    """Id of the key that the chart has not got; empty for any other reason, and from a release before."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        # Sealed anew it is another order, of which the chart may say something else, or the same once more.
+        return (*super().identity, self.sealed_to) if self.sealed_to else super().identity
 
 
 # From the centre

@@ -54,6 +54,10 @@ def epoch_of(key_class: KeyClass, at: datetime) -> str:
     return STANDING_EPOCH if key_class is KeyClass.STANDING else f"{at:%Y-%m}"
 
 
+KEY_MISSING: Final = "key_missing"
+"""Why something was not opened: its key is not here, or was destroyed."""
+
+
 class UnsealError(PermanentError):
     """It cannot be opened: the key is unknown or destroyed, or the content was changed or belongs elsewhere."""
 
@@ -177,11 +181,11 @@ class Opener:
                 return held
         raw = self._keys.private_key(identifier)
         if raw is None:
-            raise UnsealError("key_missing")
+            raise UnsealError(KEY_MISSING)
         private = X25519PrivateKey.from_private_bytes(raw)
         recipient = private.public_key().public_bytes_raw()
         if key_id(recipient) != identifier:
-            raise UnsealError("key_missing")  # its slot was overwritten
+            raise UnsealError(KEY_MISSING)  # its slot was overwritten
         made = AESGCM(_wrapping_key(private.exchange(X25519PublicKey.from_public_bytes(public)), public, recipient))
         with self._lock:
             if version == self._version:

@@ -121,12 +121,21 @@ class Forwarding(Consumer[Heard, Facts]):
     def _ordered_anew(self, event: DeliveryRefused, file: File) -> Outcome | None:
         """Order again what was refused by a machine that has another key than the one it was ordered to."""
         is_open = file.outcome in (FileOutcome.PENDING, FileOutcome.DELIVERED) and file.done_revision < event.revision
-        if not is_open or file.ordered_to is None or not isinstance(file.contents, Contents):
+        if not is_open or file.ordered_to is None:
             return None
-        if file.ordered_to == key_id(self._keyring.edge_key(file.clinic, CHART_EDGE)).hex():
+        stands = key_id(self._keyring.edge_key(file.clinic, CHART_EDGE)).hex()
+        if (event.sealed_to or file.ordered_to) == stands:
+            return None
+        if event.revision < file.revision:
+            # The newest revision carries all that this one did, and has an order of its own.
+            return Outcome("stale")
+        if file.ordered_to == stands:
+            # A copy of the former order came late: what it is to be given is on its way.
+            return Outcome("outdone")
+        if not isinstance(file.contents, Contents):
             return None
         wanted = self._order(file, file.contents)
-        return Outcome("ordered_anew", events=(wanted,), writes=(Again(wanted),))
+        return Outcome("ordered_anew", events=(wanted,), writes=(Again(wanted, event.id if event.sealed_to else None),))
 
     def _order(self, file: File, contents: Contents) -> DeliveryWanted:
         return DeliveryWanted(

@@ -7,17 +7,14 @@ former one: the new machine refuses it, and from then on the order is sealed to 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeGuard
+from typing import TypeGuard
 
 from sqlalchemy import Connection, func, select, update
 
 from pipeline import budget
 from pipeline.events import DeliveryRefused, DeliveryWanted, Event
-from pipeline.sealing import recipient_of
+from pipeline.sealing import KEY_MISSING, recipient_of
 from pipeline.storage.schema import deliveries, outbox
-
-UNOPENED: Final = "key_missing"
-"""A chart's reason of a refusal: it has no key for that seal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +22,16 @@ class Again:
     """Write: the order of this revision is another now, sealed to the key that stands."""
 
     order: DeliveryWanted
+    cause: str | None
+    """The refusal's id: should the order not get out, it does when the refusal comes again.
+
+    None where the chart would refuse the new order under the same id, and each would bring the other.
+    """
 
 
 def is_unopened(event: Event) -> TypeGuard[DeliveryRefused]:
     """Say whether a chart could not open what it was given."""
-    return isinstance(event, DeliveryRefused) and event.reason == UNOPENED
+    return isinstance(event, DeliveryRefused) and event.reason == KEY_MISSING
 
 
 def ordered_to(connection: Connection, refusals: Sequence[DeliveryRefused]) -> dict[str, str]:
@@ -52,8 +54,11 @@ def ordered_to(connection: Connection, refusals: Sequence[DeliveryRefused]) -> d
 
 def write(connection: Connection, writes: Sequence[object], now: datetime) -> None:
     """Put the new orders where the former ones stand: whatever is said again is said in them."""
-    for order in [one.order for one in writes if isinstance(one, Again)]:
-        values = {"body": order.model_dump_json().encode(), "sent_at": None, "left_at": now}
+    for again in [one for one in writes if isinstance(one, Again)]:
+        order = again.order
+        values: dict[str, object] = {"body": order.model_dump_json().encode(), "sent_at": None, "left_at": now}
+        if again.cause is not None:
+            values["cause"] = again.cause
         connection.execute(update(outbox).where(outbox.c.event_id == order.id).values(**values))
         same = (deliveries.c.file_id == order.file_id) & (deliveries.c.wanted_revision == order.revision)
         connection.execute(update(deliveries).where(same).values(state="wanted", reason=None))

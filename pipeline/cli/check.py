@@ -166,6 +166,8 @@ def _store(settings: Settings) -> Iterator[str]:
         store = open_store(settings.store.url)
         try:
             store.make_schema()
+            if not store.takes_writes():
+                yield "store.url: takes no writes: a standby, or a primary that was demoted; name the primary"
         finally:
             store.close()
     except OnshiError as error:

@@ -106,6 +106,13 @@ class Store:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
             yield connection
 
+    def takes_writes(self) -> bool:
+        """Say whether anything can be written here; on a standby of PostgreSQL nothing can."""
+        if not self.is_postgresql:
+            return True
+        with self.reading() as connection:
+            return bool(connection.scalar(text("SHOW transaction_read_only")) == "off")
+
     def sessions(self) -> int:
         """Count the other processes of ours that have this store open; SQLite knows none."""
         if not self.is_postgresql:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pipeline.budget import fitting
 from pipeline.envelope import Envelope, enclose
 from pipeline.events import DeliveryDone, DeliveryRefused, DeliveryWanted
+from pipeline.sealing import KEY_MISSING, recipient_of
 from pipeline.topology import CHART_EDGE
 from producers.chart import outgoing
 from producers.chart.ledger import Ledger
@@ -157,8 +158,9 @@ class Deliveries:
         wanted = refused.wanted
         transaction.execute(
             # The sealed content goes too: it comes again with the order, if a person has the obstacle removed.
-            "UPDATE deliveries SET state = 'refused', sealed = NULL, reason = ? WHERE number = ?",
-            (refused.reason, wanted.number),
+            # What was sealed anew meanwhile is another order, and stays wanted.
+            "UPDATE deliveries SET state = 'refused', sealed = NULL, reason = ? WHERE number = ? AND sealed = ?",
+            (refused.reason, wanted.number, wanted.sealed),
         )
         event = DeliveryRefused(
             clinic=self._clinic,
@@ -166,6 +168,7 @@ class Deliveries:
             file_id=wanted.file_id,
             revision=wanted.revision,
             reason=refused.reason,
+            sealed_to=recipient_of(wanted.sealed) if refused.reason == KEY_MISSING else "",
         )
         outgoing.add(transaction, [_answer(event, wanted, now)])
 

@@ -10,6 +10,7 @@ from pipeline.broker.embedded import EmbeddedBroker
 from pipeline.envelope import pack, write
 from pipeline.events import DeliveryDone, DeliveryRefused, EdgeReported
 from pipeline.keyring import Keyring
+from pipeline.sealing import recipient_of
 from pipeline.settings import Settings
 from producers.chart.ledger import LedgerBusyError
 from tests.support.chart import (
@@ -116,6 +117,17 @@ def test_what_cannot_be_opened_is_refused_and_holds_up_nobody(
         (refused,) = eventually(lambda: answers.of(DeliveryRefused))
         eventually(lambda: answers.of(DeliveryDone))
     assert (refused.file_id, refused.reason) == (file_id_of(9), "seal_broken")
+
+
+def test_a_refusal_says_which_key_is_not_here(
+    settings: Settings, keyring: Keyring, broker: EmbeddedBroker, answers: Heard
+) -> None:
+    wanted = wanted_event(keyring, 1)
+    (settings.keys.dir / f"edge.{CLINIC}.chart.key").unlink()
+    publish(broker, wanted)
+    with running(settings, broker):
+        (refused,) = eventually(lambda: answers.of(DeliveryRefused))
+    assert (refused.reason, refused.sealed_to) == ("key_missing", recipient_of(wanted.sealed))
 
 
 def test_what_was_refused_is_tried_again_when_it_is_wanted_again(

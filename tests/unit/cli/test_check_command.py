@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from pipeline import authority
 from pipeline.authority import Purpose
 from pipeline.broker_settings import BrokerSettings
 from pipeline.cli import check
 from pipeline.cli.roles import Assembly
-from pipeline.settings import EdgeSettings
+from pipeline.settings import EdgeSettings, StoreSettings
+from pipeline.storage import open_store
 from pipeline.topology import Role
 from tests.support.eventually import eventually
 from tests.unit.cli.conftest import Office
@@ -89,3 +91,17 @@ def test_a_group_that_has_no_clinic_yet_needs_no_keys(office: Office) -> None:
     group = '[broker]\nurl = "amqp://127.0.0.1:1/"\ndeclare = false\n[group]\nadmin = "admin"\n[keys]\ndir = "none"\n'
     (office.root / "onshi.toml").write_text(group)
     assert not [fault for fault in faults(office) if fault.startswith("keys.dir")]
+
+
+@pytest.mark.postgresql
+def test_a_store_that_takes_no_writes_is_a_fault(office: Office, postgresql_url: str) -> None:
+    """Roles only wait for it, as for one that comes back: whoever sets up a group asks here first."""
+    settings = office.settings.model_copy(update={"store": StoreSettings(url=postgresql_url)})
+    assert list(check._store(settings)) == []
+    admin = open_store(postgresql_url)
+    with admin.transaction() as connection:
+        name = admin.engine.url.database
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    admin.close()
+    (fault,) = check._store(settings)
+    assert fault.startswith("store.url: takes no writes")
