@@ -17,6 +17,7 @@ from pipeline.custody import Custody, FileOutcome
 from pipeline.durations import Durations
 from pipeline.events import EdgeReported
 from pipeline.holds import ACTIVE
+from pipeline.outbox import LEFT_AFTER
 from pipeline.storage.schema import (
     copies,
     deliveries,
@@ -54,7 +55,7 @@ class Backlog:
 
     def show(self, connection: Connection, now: datetime) -> None:
         clinics = self._show_edges(connection)
-        self._show_queues(connection)
+        self._show_queues(connection, now)
         self._set(metrics.OLDEST_OPEN, _oldest_open(connection, now), clinics)
         self._set(metrics.UNERASED_OLDEST, _oldest_unerased(connection, now), clinics)
         self._set(metrics.HELD_COPIES, _counts(connection, copies, copies.c.custody == Custody.HELD.value), clinics)
@@ -64,8 +65,10 @@ class Backlog:
         self._show_consents(connection, now, clinics)
         self._durations.observe(connection)
 
-    def _show_queues(self, connection: Connection) -> None:
-        unsent = select(outbox.c.consumer, func.count()).where(outbox.c.sent_at.is_(None)).group_by(outbox.c.consumer)
+    def _show_queues(self, connection: Connection, now: datetime) -> None:
+        # Under load something is always on its way: only what should have left waits.
+        is_late = outbox.c.sent_at.is_(None) & (outbox.c.at < now - LEFT_AFTER)
+        unsent = select(outbox.c.consumer, func.count()).where(is_late).group_by(outbox.c.consumer)
         roles = [(role.value,) for role in Role]
         waiting: dict[Labels, float] = {(str(role),): count for role, count in connection.execute(unsent)}
         self._set(metrics.OUTBOX_UNSENT, waiting, roles)

@@ -84,6 +84,12 @@ class Chores:
             self._sent = marked + self._sent
             raise
 
+    def mark_for_order(self) -> None:
+        """Mark at once what was confirmed, where what has not left yet must not be overtaken."""
+        if self._consumer.is_ordered and self._sent:
+            with self._store.transaction() as connection:
+                self.mark(connection, self._clock.now())
+
     def is_clock_in_doubt(self, connection: Connection, now: datetime) -> bool:
         """Say whether our own clock was set lately, or most edges place us in their past."""
         return not self._watch.is_reliable() or edge_reports.doubts_centre(connection, now)
@@ -137,6 +143,7 @@ class Chores:
         if not self._watch.is_reliable() and self._consumer.needs_clock:
             # A limit that seems to have passed may be a clock that was set: nothing is announced or ordered on it.
             return
+        self.mark_for_order()
         now = self._clock.now()
         try:
             with self._store.transaction() as connection:

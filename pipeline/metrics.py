@@ -65,7 +65,10 @@ EDGE_FREE = Gauge("onshi_edge_free_bytes", "Free disk of an edge.", ["clinic", "
 EDGE_SPOOL = Gauge("onshi_edge_spool_bytes", "Size of an edge's spool.", ["clinic", "terminal"], registry=REGISTRY)
 EDGE_FAULTS = Gauge("onshi_edge_faults", "1 while a fault stands.", ["clinic", "terminal", "fault"], registry=REGISTRY)
 OUTBOX_UNSENT = Gauge(
-    "onshi_outbox_unsent_events", "Events written and not yet sent, by who wrote them.", ["consumer"], registry=REGISTRY
+    "onshi_outbox_unsent_events",
+    "Events written 5 s ago or earlier and not yet sent, by who wrote them.",
+    ["consumer"],
+    registry=REGISTRY,
 )
 PARKED_HELD = Gauge(
     "onshi_parked_events", "Events that are parked now, waiting for a person.", ["consumer"], registry=REGISTRY
@@ -81,7 +84,7 @@ BALLAST = Gauge(
 )
 VENDOR_HELD = Gauge(
     "onshi_vendor_held_events",
-    "Events held back from a vendor whose key cannot be used.",
+    "Events held back from a vendor whose key cannot be used, or whose earlier events have not left.",
     ["vendor"],
     registry=REGISTRY,
 )

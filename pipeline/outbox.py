@@ -120,6 +120,19 @@ def claim_unsent(connection: Connection, now: datetime) -> list[WireEvent]:
     return _read(connection, claimed)
 
 
+def unsent_keys(connection: Connection, role: Role) -> set[str]:
+    """Find the routing keys of what this role wrote and nobody has sent."""
+    query = select(outbox.c.routing_key).where(outbox.c.sent_at.is_(None), outbox.c.consumer == role.value)
+    return set(connection.scalars(query.distinct()))
+
+
+def drop_unsent(connection: Connection, role: Role, routing_keys: Collection[str]) -> None:
+    """Delete what this role wrote under these keys and nobody has sent: nobody shall hear it any more."""
+    if routing_keys:
+        same = (outbox.c.consumer == role.value) & outbox.c.routing_key.in_(sorted(routing_keys))
+        connection.execute(delete(outbox).where(outbox.c.sent_at.is_(None), same))
+
+
 def _read(connection: Connection, event_ids: Collection[str]) -> list[WireEvent]:
     if not event_ids:
         return []

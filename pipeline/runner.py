@@ -106,10 +106,10 @@ class Runner:
         subscription = self._broker.subscribe(work_queue(self._role), first)
         try:
             self._chores.open(self._publisher)
-            PAUSED.labels(self._role).set(0)
             while not stop.is_set() and not self._guard.is_blown:
-                self.pulse.ready()
                 self._turn(subscription, stop)
+                PAUSED.labels(self._role).set(0)
+                self.pulse.ready()
             if self._guard.is_blown:
                 self._wait_blown(subscription, stop)
             elif self._consumer.is_ordered:
@@ -298,6 +298,7 @@ class Runner:
 
     def _transact(self, batch: Sequence[tuple[Envelope, Any]]) -> dict[str, str]:
         """Handle a batch in one transaction and publish; returns what was decided to be parked, with the reason."""
+        self._chores.mark_for_order()
         now = self._clock.now()
         with self._store.transaction() as connection:
             known = self._known(connection, [envelope.id for envelope, _ in batch])

@@ -63,6 +63,11 @@ class Notice(Event):
         return (self.source_id,)
 
 
+def vendor_of(routing_key: str) -> str:
+    """Name the vendor that a notice under this routing key is for."""
+    return routing_key.split(".")[2]
+
+
 RecordState = Literal["not_granted", "sealed", "unavailable"]
 _PATIENT = "Pseudonym of the patient of the chart, for you alone; null while no patient is decided."
 _PERSON = "Pseudonym of the insured person, for you alone; null where too little is known. Changes with the insurance."

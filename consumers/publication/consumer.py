@@ -5,7 +5,8 @@ Listens  record.reconciled, delivery.done, delivery.refused, consent.recorded, c
          file.rejected, file.settled
 Emits    one notice (`pipeline.vendor_events`) for each vendor that is granted event, clinic and kind
 Parks    unknown_file, unknown_grant, foreign_clinic: not what the store knows
-Holds    all of one vendor's notices while its key or its secret cannot be used; the others' flow on
+Holds    all of one vendor's notices while its key or its secret cannot be used, and while earlier ones have not left
+         (its stream is not there, the broker was away); the others' flow on
 Repeats  safe: a notice's id follows from vendor and event, and what was sent is not sent again
 
 The grants are read again whenever the configuration changes, so that a revoked one counts from the next event on.
@@ -19,11 +20,12 @@ from typing import ClassVar
 from sqlalchemy import Connection
 
 from consumers.publication import granted, held
-from consumers.publication.facts import Facts, File, Grant, gather
+from consumers.publication.facts import Facts, File, Grant, gather, leaving
 from consumers.publication.held import Hold, Release
 from consumers.publication.notices import Heard, Writer
 from consumers.publication.pseudonyms import Pseudonyms
 from consumers.publication.records import VendorKeys
+from pipeline import outbox
 from pipeline.consumer import Consumer
 from pipeline.envelope import Envelope
 from pipeline.errors import PermanentError
@@ -113,16 +115,22 @@ class Publication(Consumer[Heard, Facts]):
         held.apply(connection, [write for outcome in outcomes for write in outcome.writes], now)
 
     def due(self, connection: Connection, now: datetime) -> Sequence[Outcome]:
+        on_its_way = leaving(connection)
         waiting = held.waiting(connection)
-        if not waiting:
+        if not waiting and not on_its_way:
             return ()
         vendors = {vendor.id: vendor for vendor in self._register.vendors()}
         held.forget(connection, [name for name in waiting if name not in vendors])
+        over = [key for name, keys in on_its_way.items() if name not in vendors for key in keys]
+        outbox.drop_unsent(connection, self.role, over)
         return [outcome for name in waiting if name in vendors for outcome in self._release(connection, vendors[name])]
 
     def _release(self, connection: Connection, vendor: Vendor) -> list[Outcome]:
         """Say what waited, oldest first, until it fails again."""
         batch = held.oldest(connection, vendor.id)
+        # Asked after the claim: what another instance has released until then may not have left yet.
+        if vendor.id in leaving(connection):
+            return []
         facts = replace(self.gather(connection, batch), held=frozenset())
         released: list[Outcome] = []
         for heard in batch:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from pipeline import outbox
 from pipeline.contents import record_context
 from pipeline.errors import PermanentError
 from pipeline.event import Event, FileEvent
@@ -14,6 +15,8 @@ from pipeline.events import ConsentEvent, RecordReconciled
 from pipeline.oqs.records import Record, parse_record_json
 from pipeline.sealing import Opener
 from pipeline.storage.schema import files, grants, results, vendor_held
+from pipeline.topology import Role
+from pipeline.vendor_events import vendor_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """By file id, by grant id; the vendors whose earlier events are held back, and why some cannot be told now."""
+    """By file id, by grant id; the vendors whose earlier events have not left yet, and why some cannot be told now."""
 
     files: Mapping[str, File]
     grants: Mapping[str, Grant]
@@ -64,7 +67,9 @@ class Facts:
 
 def gather(connection: Connection, events: Sequence[Event], with_record: Collection[str], opener: Opener) -> Facts:
     """Read the facts of these events; `with_record` are the files whose record somebody is granted."""
+    # In this order: another instance that releases what is held writes it into the outbox in the same transaction.
     held = frozenset(connection.scalars(select(vendor_held.c.vendor).distinct()))
+    held |= leaving(connection).keys()
     grant_ids = sorted({event.grant_id for event in events if isinstance(event, ConsentEvent)})
     found = {row.grant_id: row for row in connection.execute(select(grants).where(grants.c.grant_id.in_(grant_ids)))}
     file_ids = {event.file_id for event in events if isinstance(event, FileEvent)}
@@ -87,6 +92,17 @@ def gather(connection: Connection, events: Sequence[Event], with_record: Collect
         {grant_id: _grant(row, rows) for grant_id, row in found.items()},
         held,
     )
+
+
+def leaving(connection: Connection) -> dict[str, set[str]]:
+    """Find the vendors for whom something was written and not sent, with its routing keys.
+
+    Their streams are not there, or the broker was away: what is said now must not overtake it.
+    """
+    found: dict[str, set[str]] = {}
+    for key in outbox.unsent_keys(connection, Role.PUBLICATION):
+        found.setdefault(vendor_of(key), set()).add(key)
+    return found
 
 
 def _grant(row: Row[Any], rows: Mapping[str, Row[Any]]) -> Grant:

@@ -50,7 +50,7 @@ GROUP: Final = Dashboard(
         Panel(
             "Messages parked",
             "Each waits for a person: `onshi parked groups`.",
-            (Query("sum by (consumer) (onshi_parked_events)", "{{consumer}}"),),
+            (Query("max by (consumer) (onshi_parked_events)", "{{consumer}}"),),
             alarm_above=1,
         ),
         Panel(
@@ -79,7 +79,13 @@ GROUP: Final = Dashboard(
         Panel(
             "Edge faults",
             "What an edge itself says is wrong; the words are in docs/operations.md.",
-            (Query("sum by (clinic, terminal) (onshi_edge_faults) or sum(0 * onshi_ready_roles)", "{{clinic}}"),),
+            (
+                Query(
+                    "sum by (clinic, terminal) (max by (clinic, terminal, fault) (onshi_edge_faults)) "
+                    "or sum(0 * onshi_ready_roles)",
+                    "{{clinic}}",
+                ),
+            ),
             alarm_above=1,
         ),
     ),
@@ -114,7 +120,7 @@ CLINIC: Final = Dashboard(
         Panel(
             "Copies on the terminal, by custody",
             "`seen`, `spooled` and `captured` wait for the centre; `stored` for the chart or for erasure.",
-            (Query(f"sum by (terminal, custody) (onshi_edge_copies{_CLINIC})", "{{terminal}} {{custody}}"),),
+            (Query(f"max by (terminal, custody) (onshi_edge_copies{_CLINIC})", "{{terminal}} {{custody}}"),),
         ),
         Panel(
             "Files not yet at the centre",
@@ -158,7 +164,7 @@ CLINIC: Final = Dashboard(
         Panel(
             "Requests open",
             "`placed` waits for the service's answer.",
-            (Query(f"sum by (state) (onshi_open_requests{_CLINIC})", "{{state}}"),),
+            (Query(f"max by (state) (onshi_open_requests{_CLINIC})", "{{state}}"),),
         ),
         Panel(
             "Consent that ends first, of those still wanted",
@@ -210,13 +216,13 @@ CONSUMER: Final = Dashboard(
         Panel(
             "Parked now",
             "Waiting for a person.",
-            (Query(f"sum(onshi_parked_events{_CONSUMER})", "parked"),),
+            (Query(f"max(onshi_parked_events{_CONSUMER})", "parked"),),
             alarm_above=1,
         ),
         Panel(
             "Decisions not yet sent",
             "Above 0 for minutes: the broker does not take them.",
-            (Query(f"sum(onshi_outbox_unsent_events{_CONSUMER})", "unsent"),),
+            (Query(f"max(onshi_outbox_unsent_events{_CONSUMER})", "unsent"),),
         ),
         Panel(
             "Waiting for store or broker; stopped by its fuse",
@@ -338,14 +344,14 @@ VENDORS: Final = Dashboard(
         ),
         Panel(
             "Held back, by vendor",
-            "That vendor's public key cannot be used; its events wait, in order, and the others' flow.",
+            "Its public key cannot be used, or its stream is not there. Its events wait, in order; others' flow.",
             (Query("max by (vendor) (onshi_vendor_held_events) or sum(0 * onshi_ready_roles)", "{{vendor}}"),),
             alarm_above=1,
         ),
         Panel(
             "Publication: parked now",
             "Each waits for a person.",
-            (Query('sum(onshi_parked_events{consumer="publication"})', "parked"),),
+            (Query('max(onshi_parked_events{consumer="publication"})', "parked"),),
             alarm_above=1,
         ),
     ),

@@ -48,6 +48,13 @@ def test_alerts_and_panels_ask_only_for_metrics_that_exist() -> None:
     assert asked - reference.exposed_names() == set()
 
 
+def test_what_every_instance_shows_of_the_store_is_never_added_up() -> None:
+    """Two instances of the deletion role show the same figures; their sum says twice as much."""
+    asked = [RULES, *(query.expression for board in ALL for panel in board.panels for query in panel.queries)]
+    added = r"\bsum(?: by \([^)]*\))? ?\((?:delta\()?(onshi_[a-z_]+)"
+    assert [name for text in asked for name in re.findall(added, text)] == []
+
+
 def test_every_alert_leads_to_a_heading_of_the_operations_page() -> None:
     page = (ROOT / "docs/operations.md").read_text()
     headings = {

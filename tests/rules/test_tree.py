@@ -93,6 +93,16 @@ def test_every_command_of_the_page_for_operators_exists() -> None:
         parse(shlex.split(command))
 
 
+def test_the_page_for_operators_says_of_nothing_two_things() -> None:
+    """Two answers to one question, left by a merge, and whoever was woken follows the wrong one."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    asked = [[row.split(" | ")[0] for row in table.splitlines()] for table in tables]
+    assert [row for rows in asked for row in rows if rows.count(row) > 1] == []
+    begun = [line[:40] for line in text.splitlines() if len(line) > 200 and not line.startswith("|")]
+    assert [line for line in begun if begun.count(line) > 1] == []
+
+
 def test_every_metric_of_the_page_for_operators_exists() -> None:
     from pipeline.metrics import REGISTRY  # noqa: PLC0415
 

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import durations, edge_reports
+from pipeline import durations, edge_reports, outbox
 from pipeline.backlog import Backlog
 from pipeline.durations import Durations
+from pipeline.events import RecordParsed
 from pipeline.metrics import REGISTRY
-from pipeline.topology import Edge
+from pipeline.storage import Store
+from pipeline.topology import Edge, Role
+from tests.support.answering import NOW
 from tests.support.edge_report import edge_report
 from tests.support.line import Line
 from tests.unit.reconciliation.people import row
@@ -36,6 +39,19 @@ def test_a_settled_file_is_observed_once(tmp_path: Path) -> None:
     with line.centre.store.reading() as connection:
         backlog.show(connection, line.now)
     assert value("onshi_erasure_seconds_count", clinic="c1") == before + 2
+
+
+def test_what_is_on_its_way_does_not_wait(store: Store) -> None:
+    backlog = Backlog(NOW)
+    events = [RecordParsed(clinic="c1", file_id=name, revision=1, kind="face", terminal="t1") for name in ("f1", "f2")]
+    with store.transaction() as connection:
+        for event, at in zip(events, (NOW - timedelta(seconds=6), NOW), strict=True):
+            outbox.add(connection, Role.PARSING, [(event, None)], at, timedelta(minutes=15))
+        backlog.show(connection, NOW)
+        assert value("onshi_outbox_unsent_events", consumer="parsing") == 1
+        outbox.mark_sent(connection, [events[0].id], NOW)
+        backlog.show(connection, NOW)
+    assert value("onshi_outbox_unsent_events", consumer="parsing") == 0
 
 
 def test_a_crowd_that_settles_at_once_is_observed_to_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
