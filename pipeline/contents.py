@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Self
 
+from pipeline.edge_words import Refusal
 from pipeline.errors import PermanentError
 
 
@@ -16,7 +17,7 @@ class ContentsError(PermanentError):
     """What was sealed is not what was expected."""
 
     def __init__(self) -> None:
-        super().__init__("contents")
+        super().__init__(Refusal.CONTENTS)
 
 
 @dataclass(frozen=True, slots=True)

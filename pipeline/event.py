@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.edge_words import OTHER
 from pipeline.topology import Exchange
 
 NAMESPACE = UUID("b0c0a7f2-5d0e-4c7e-9a65-6f3a2f0b7c11")
@@ -15,14 +16,12 @@ NOWHERE = "-"
 """The edge of an event that belongs to a whole clinic."""
 
 
-OTHER_REASON: Final = "other"
-
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def word_of(reason: str) -> str:
     """Take a word of the house for itself: an edge's reason is what it sent, and becomes a label that others read."""
-    return reason if _WORD.fullmatch(reason) else OTHER_REASON
+    return reason if _WORD.fullmatch(reason) else OTHER
 
 
 def derive_id(*parts: str) -> str:

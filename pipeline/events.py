@@ -7,6 +7,7 @@ The class name is the type: `FileCaptured` is `file.captured`. Design section 3.
 
 from datetime import datetime
 
+from pipeline.edge_words import fault_of
 from pipeline.event import CopyEvent, Event, FileEvent, RevisionEvent, derive_id
 from pipeline.key_events import KeysPublished
 from pipeline.list_events import BookingsChanged, PatientsChanged
@@ -167,11 +168,16 @@ class EdgeReported(Event):
     standing_key: str = ""
     """Id of the key that it seals to where there is no month; none while it cannot say, or keeps what is older."""
     faults: tuple[str, ...] = ()
-    """What is wrong now, as stable words: share_away, disk_full, permission, clock, chart_away, patients_invalid."""
+    """What is wrong now, each an `EdgeFault`; an edge of another release may know more."""
 
     @property
     def identity(self) -> tuple[str, ...]:
         return (self.reported_at.isoformat(),)
+
+    @property
+    def known_faults(self) -> tuple[str, ...]:
+        """What is wrong, in no word that the edge made up."""
+        return tuple(sorted({fault_of(word) for word in self.faults}))
 
 
 # From the chart
@@ -190,6 +196,7 @@ class DeliveryRefused(RevisionEvent):
 
     subject, verb, exchange = "delivery", "refused", Exchange.INTAKE
     reason: str
+    """A `Refusal`, or a word that others do not read."""
     sealed_to: str = ""
     """Id of the key that the chart has not got; empty for any other reason, and from a release before."""
 

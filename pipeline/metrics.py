@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from pipeline.custody import Custody
 from pipeline.events import EdgeReported
 
 REGISTRY = CollectorRegistry()
@@ -202,8 +203,8 @@ def forget_edges(but: Collection[tuple[str, str]]) -> None:
 def show_edge(report: EdgeReported) -> None:
     """Set the gauges of an edge from its own report."""
     edge = (report.clinic, report.edge)
-    for custody, count in report.custody.items():
-        EDGE_COPIES.labels(*edge, custody).set(count)
+    for custody in Custody:
+        EDGE_COPIES.labels(*edge, custody).set(report.custody.get(custody, 0))
     EDGE_OLDEST.labels(*edge).set(report.oldest_seconds)
     EDGE_BACKLOG.labels(*edge).set(report.backlog)
     EDGE_CLOCK_RELIABLE.labels(*edge).set(report.clock_reliable)
@@ -216,6 +217,7 @@ def show_faults(report: EdgeReported) -> None:
     """Show what an edge says is wrong; what is over becomes 0."""
     edge = (report.clinic, report.edge)
     known = _shown_faults.setdefault(edge, set())
-    known.update(report.faults)
+    standing = report.known_faults
+    known.update(standing)
     for fault in known:
-        EDGE_FAULTS.labels(*edge, fault).set(1 if fault in report.faults else 0)
+        EDGE_FAULTS.labels(*edge, fault).set(1 if fault in standing else 0)

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from pipeline.edge_words import Refusal
 from pipeline.errors import PermanentError
 
 _MAGIC: Final = b"O1"
@@ -52,10 +53,6 @@ STANDING_EPOCH = "standing"
 def epoch_of(key_class: KeyClass, at: datetime) -> str:
     """Name the epoch an instant (aware UTC) falls into: `YYYY-MM`, or `standing`."""
     return STANDING_EPOCH if key_class is KeyClass.STANDING else f"{at:%Y-%m}"
-
-
-KEY_MISSING: Final = "key_missing"
-"""Why something was not opened: its key is not here, or was destroyed."""
 
 
 class UnsealError(PermanentError):
@@ -141,7 +138,7 @@ class Opener:
         try:
             return AESGCM(data_key).decrypt(rest[:_NONCE], rest[_NONCE:], binding)
         except (InvalidTag, ValueError):
-            raise UnsealError("seal_broken") from None
+            raise UnsealError(Refusal.SEAL_BROKEN) from None
 
     def rewrap(self, sealer: Sealer, public: bytes, clinic: str, context: str, sealed: bytes) -> bytes:
         """Wrap the data key to another public key; the ciphertext stays as it is."""
@@ -158,14 +155,14 @@ class Opener:
 
     def _data_key(self, sealed: bytes, binding: bytes) -> bytes:
         if len(sealed) < _HEAD + _NONCE or sealed[: len(_MAGIC)] != _MAGIC:
-            raise UnsealError("not_sealed")
+            raise UnsealError(Refusal.NOT_SEALED)
         at = len(_MAGIC)
         identifier, public = sealed[at : at + _ID], sealed[at + _ID : at + _ID + _PUBLIC]
         nonce, wrapped = sealed[_HEAD - _WRAPPED - _NONCE : _HEAD - _WRAPPED], sealed[_HEAD - _WRAPPED : _HEAD]
         try:
             return self._unwrapping(identifier, public).decrypt(nonce, wrapped, binding)
         except InvalidTag:
-            raise UnsealError("seal_broken") from None
+            raise UnsealError(Refusal.SEAL_BROKEN) from None
 
     def _unwrapping(self, identifier: bytes, public: bytes) -> AESGCM:
         name = identifier + public
@@ -181,11 +178,11 @@ class Opener:
                 return held
         raw = self._keys.private_key(identifier)
         if raw is None:
-            raise UnsealError(KEY_MISSING)
+            raise UnsealError(Refusal.KEY_MISSING)
         private = X25519PrivateKey.from_private_bytes(raw)
         recipient = private.public_key().public_bytes_raw()
         if key_id(recipient) != identifier:
-            raise UnsealError(KEY_MISSING)  # its slot was overwritten
+            raise UnsealError(Refusal.KEY_MISSING)  # its slot was overwritten
         made = AESGCM(_wrapping_key(private.exchange(X25519PublicKey.from_public_bytes(public)), public, recipient))
         with self._lock:
             if version == self._version:

@@ -31,9 +31,9 @@ from pipeline.clinic_settings import Chart
 from pipeline.consumer import Consumer
 from pipeline.contents import SealedDelivery, delivery_context
 from pipeline.custody import FileOutcome
+from pipeline.edge_words import refusal_of
 from pipeline.envelope import Envelope
 from pipeline.errors import PermanentError
-from pipeline.event import word_of
 from pipeline.events import DeliveryDone, DeliveryRefused, DeliveryWanted, Event, RecordReconciled
 from pipeline.keyring import Keyring
 from pipeline.oqs.answers import Layer, layer_of
@@ -187,6 +187,6 @@ def _done(event: DeliveryDone) -> Outcome:
 def _refused(event: DeliveryRefused, file: File) -> Outcome:
     if file.done_revision >= event.revision:
         return Outcome("outdone")
-    reason = word_of(event.reason)
+    reason = refusal_of(event.reason)
     refused = Refused(event.file_id, event.clinic, event.revision, reason)
     return Outcome("refused", writes=(refused,), park=reason)

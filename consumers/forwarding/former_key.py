@@ -12,8 +12,9 @@ from typing import TypeGuard
 from sqlalchemy import Connection, func, select, update
 
 from pipeline import budget
+from pipeline.edge_words import Refusal
 from pipeline.events import DeliveryRefused, DeliveryWanted, Event
-from pipeline.sealing import KEY_MISSING, recipient_of
+from pipeline.sealing import recipient_of
 from pipeline.storage.schema import deliveries, outbox
 
 
@@ -31,7 +32,7 @@ class Again:
 
 def is_unopened(event: Event) -> TypeGuard[DeliveryRefused]:
     """Say whether a chart could not open what it was given."""
-    return isinstance(event, DeliveryRefused) and event.reason == KEY_MISSING
+    return isinstance(event, DeliveryRefused) and event.reason == Refusal.KEY_MISSING
 
 
 def ordered_to(connection: Connection, refusals: Sequence[DeliveryRefused]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from consumers.publication import granted
 from consumers.publication.facts import Facts, File
 from consumers.publication.pseudonyms import Pseudonyms
 from consumers.publication.records import VendorKeys, record_content
+from pipeline.edge_words import refusal_of
 from pipeline.errors import PermanentError
 from pipeline.event import Event, FileEvent, word_of
 from pipeline.events import (
@@ -156,7 +157,7 @@ def _about_file(event: FileEvent, common: dict[str, Any]) -> Notice:
         case DeliveryDone():
             return DeliveryDoneNotice(**common, revision=event.revision)
         case DeliveryRefused():
-            return DeliveryRefusedNotice(**common, revision=event.revision, reason=word_of(event.reason))
+            return DeliveryRefusedNotice(**common, revision=event.revision, reason=refusal_of(event.reason))
         case FileRejected():
             return FileRejectedNotice(**common, reason=word_of(event.reason))
         case FileSettled():

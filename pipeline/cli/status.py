@@ -83,7 +83,7 @@ def _terminals(desk: Desk, reports: dict[tuple[str, str], Any]) -> dict[str, dic
             found[terminal.id if ids[terminal.id] == 1 else f"{clinic.id}/{terminal.id}"] = {
                 "last_seen": row.last_seen if row else None,
                 "backlog": sum(states.values()),
-                "faults": list(report.faults) if report else [],
+                "faults": list(report.known_faults) if report else [],
                 "clock_offset_seconds": float(row.clock_offset_seconds) if row and row.clock_offset_seconds else None,
                 "ballast_bytes": report.ballast_bytes if report else 0,
                 "states": states,

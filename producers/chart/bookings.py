@@ -10,11 +10,11 @@ from typing import Final
 
 from pipeline.booking_row import BookingRow, bookings_to_bytes
 from pipeline.contents import bookings_context
+from pipeline.edge_words import EdgeFault
 from pipeline.events import BookingsChanged, derive_id
 from pipeline.oqs.times import JST
 from pipeline.topology import CHART_EDGE
 from producers.chart.bookings_csv import read_bookings
-from producers.chart.faults import Fault
 from producers.chart.patients import MOST_BYTES, PART_BYTES, Parts, Patients
 from producers.chart.patients_csv import PatientsInvalidError, RowFault
 
@@ -27,7 +27,7 @@ class Bookings(Patients):
     """`Part`. Watches one file."""
 
     name = "bookings"
-    invalid, missing = Fault.BOOKINGS_INVALID, Fault.BOOKINGS_MISSING
+    invalid, missing = EdgeFault.BOOKINGS_INVALID, EdgeFault.BOOKINGS_MISSING
 
     def _read_parts(self, content: bytes) -> Parts:
         rows = read_bookings(content) if len(content) <= MOST_BYTES else ()

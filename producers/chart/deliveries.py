@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.budget import fitting
+from pipeline.edge_words import Refusal
 from pipeline.envelope import Envelope, enclose
 from pipeline.events import DeliveryDone, DeliveryRefused, DeliveryWanted
-from pipeline.sealing import KEY_MISSING, recipient_of
+from pipeline.sealing import recipient_of
 from pipeline.topology import CHART_EDGE
 from producers.chart import outgoing
 from producers.chart.ledger import Ledger
@@ -168,7 +169,7 @@ class Deliveries:
             file_id=wanted.file_id,
             revision=wanted.revision,
             reason=refused.reason,
-            sealed_to=recipient_of(wanted.sealed) if refused.reason == KEY_MISSING else "",
+            sealed_to=recipient_of(wanted.sealed) if refused.reason == Refusal.KEY_MISSING else "",
         )
         outgoing.add(transaction, [_answer(event, wanted, now)])
 

@@ -1,25 +1,8 @@
 """What is wrong at this chart now, in stable words?"""
 
 import threading
-from enum import StrEnum
 
-
-class Fault(StrEnum):
-    """As `edge.reported` names them."""
-
-    CHART_AWAY = "chart_away"
-    DISK_FULL = "disk_full"
-    """The local file cannot be written: mostly no room."""
-    CLOCK = "clock"
-    KEYS = "keys"
-    UNREADABLE = "unreadable_message"
-    """Something came that this version cannot read, mostly because the centre is newer; stands until a restart."""
-    BOOKINGS_INVALID = "bookings_invalid"
-    BOOKINGS_MISSING = "bookings_missing"
-    """There is no list of bookings to read; the last one stands."""
-    PATIENTS_INVALID = "patients_invalid"
-    PATIENTS_MISSING = "patients_missing"
-    """There is no patient list to read; the last one stands."""
+from pipeline.edge_words import EdgeFault
 
 
 class Faults:
@@ -27,9 +10,9 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._standing: set[Fault] = set()
+        self._standing: set[EdgeFault] = set()
 
-    def set(self, fault: Fault, *, stands: bool) -> bool:
+    def set(self, fault: EdgeFault, *, stands: bool) -> bool:
         """Note whether a fault stands; true when that is new."""
         with self._lock:
             changed = (fault in self._standing) != stands

@@ -26,6 +26,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, Protocol
 
+from pipeline.edge_words import Refusal
 from pipeline.sealing import IdentityKey
 from producers.chart.flush import flush_files
 from producers.chart.port import ChartAwayError, ChartDelivery, ChartRefusedError, Receipt
@@ -192,14 +193,14 @@ class FolderChart:
     def _fault(self, one: ChartDelivery) -> ChartRefusedError | None:
         # Both become file names; what the centre says is not trusted to be one.
         if not _FILE_ID.fullmatch(one.file_id) or one.content.suffix not in _SUFFIXES:
-            return ChartRefusedError("unsafe_name")
+            return ChartRefusedError(Refusal.UNSAFE_NAME)
         return None
 
     def _obstacle(self, folder: int, one: ChartDelivery) -> ChartRefusedError | None:
         names = [one.file_id + RECORD_SUFFIX]
         if one.content.original is not None:
             names.append(one.file_id + one.content.suffix)
-        return ChartRefusedError("name_taken") if any(_is_directory(folder, name) for name in names) else None
+        return ChartRefusedError(Refusal.NAME_TAKEN) if any(_is_directory(folder, name) for name in names) else None
 
     @contextmanager
     def _open_inbox(self) -> Iterator[int]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.clock import Clock
 from pipeline.contents import patients_context
+from pipeline.edge_words import EdgeFault
 from pipeline.envelope import enclose
 from pipeline.errors import OnshiError
 from pipeline.events import BookingsChanged, PatientsChanged, derive_id
@@ -25,7 +26,7 @@ from pipeline.patient_row import PatientRow, rows_to_bytes
 from pipeline.sealing import IdentityKey, Sealer
 from pipeline.topology import CHART_EDGE
 from producers.chart import outgoing
-from producers.chart.faults import Fault, Faults
+from producers.chart.faults import Faults
 from producers.chart.ledger import FORMAT, Ledger, LedgerAwayError, ledger_path
 from producers.chart.patients_csv import PatientsInvalidError, RowFault, read_patients
 
@@ -93,7 +94,7 @@ class Patients:
     """`Part`. Watches one file. Another kind of list (`bookings`) differs in what it holds, not in how it is read."""
 
     name = "patients"
-    invalid, missing = Fault.PATIENTS_INVALID, Fault.PATIENTS_MISSING
+    invalid, missing = EdgeFault.PATIENTS_INVALID, EdgeFault.PATIENTS_MISSING
 
     def __init__(
         self,
@@ -130,9 +131,9 @@ class Patients:
         try:
             return self._look()
         except LedgerAwayError:
-            self._faults.set(Fault.DISK_FULL, stands=True)
+            self._faults.set(EdgeFault.DISK_FULL, stands=True)
         except OnshiError as error:
-            self._faults.set(Fault.KEYS, stands=True)
+            self._faults.set(EdgeFault.KEYS, stands=True)
             LOG.warning(self.name, extra={"clinic": self._clinic, "error": type(error).__name__})
         except OSError as error:
             if self._faults.set(self.missing, stands=True):
@@ -185,8 +186,8 @@ class Patients:
             self._last.replace(mac, made, taken_at)
             self._again_at = self._clock.monotonic() + self._again_seconds
             LOG.info(self.name, extra={"clinic": self._clinic, "count": made[0].rows})
-        self._faults.set(Fault.KEYS, stands=False)
-        self._faults.set(Fault.DISK_FULL, stands=False)
+        self._faults.set(EdgeFault.KEYS, stands=False)
+        self._faults.set(EdgeFault.DISK_FULL, stands=False)
 
     def _refuse(self, error: PatientsInvalidError) -> None:
         self.row_faults = error.faults

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.broker.port import Broker, Delivery, Subscription
 from pipeline.clock import Clock
+from pipeline.edge_words import EdgeFault
 from pipeline.envelope import Envelope, UnreadableMessageError, read
 from pipeline.errors import AwayError
 from pipeline.events import DeliveryWanted
@@ -15,7 +16,7 @@ from pipeline.key_bundle import accept
 from pipeline.key_events import KeysPublished
 from pipeline.topology import CHART_EDGE, Edge, orders_queue
 from producers.chart.deliveries import Deliveries
-from producers.chart.faults import Fault, Faults
+from producers.chart.faults import Faults
 from producers.chart.ledger import LedgerAwayError
 from producers.chart.part import Pause
 
@@ -61,7 +62,7 @@ class Receiver:
             if received:
                 self._take(self._subscription, received)
         except (AwayError, LedgerAwayError) as error:
-            self._faults.set(Fault.DISK_FULL, stands=isinstance(error, LedgerAwayError))
+            self._faults.set(EdgeFault.DISK_FULL, stands=isinstance(error, LedgerAwayError))
             # What was not acknowledged comes again with the next subscription.
             self.close()
             return self._pause.after_failure()
@@ -75,7 +76,7 @@ class Receiver:
                 accept(self._keys_dir, told.event)
         wanted = [envelope for envelope in arrived if isinstance(envelope.event, DeliveryWanted)]
         self._deliveries.keep(wanted, self._clock.now())
-        self._faults.set(Fault.DISK_FULL, stands=False)
+        self._faults.set(EdgeFault.DISK_FULL, stands=False)
         subscription.ack(received)
         self._bell.set()
 
@@ -84,7 +85,7 @@ class Receiver:
         try:
             envelopes = read(delivery)
         except UnreadableMessageError as error:
-            self._faults.set(Fault.UNREADABLE, stands=True)
+            self._faults.set(EdgeFault.UNREADABLE_MESSAGE, stands=True)
             LOG.warning("unreadable", extra={"clinic": self._clinic, "edge": CHART_EDGE, "reason": error.reason})
             return []
         return [

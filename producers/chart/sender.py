@@ -9,13 +9,14 @@ from pathlib import Path
 
 from pipeline.broker.port import Broker, Publisher, UnroutableError
 from pipeline.clock import Clock, ClockWatch
+from pipeline.edge_words import EdgeFault
 from pipeline.envelope import enclose, pack, write
 from pipeline.errors import AwayError
 from pipeline.events import EdgeReported
 from pipeline.keyring import Keyring
 from pipeline.topology import CHART_EDGE
 from producers.chart.deliveries import Deliveries
-from producers.chart.faults import Fault, Faults
+from producers.chart.faults import Faults
 from producers.chart.ledger import LedgerAwayError
 from producers.chart.outgoing import Outgoing
 from producers.chart.part import Pause
@@ -43,7 +44,7 @@ class Reports:
     def make(self) -> EdgeReported:
         backlog = self._deliveries.backlog()
         is_reliable = self._watch.is_reliable()
-        self._faults.set(Fault.CLOCK, stands=not is_reliable)
+        self._faults.set(EdgeFault.CLOCK, stands=not is_reliable)
         now = self._clock.now()
         return EdgeReported(
             clinic=self._clinic,

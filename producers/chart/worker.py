@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from pipeline.clock import Clock
 from pipeline.contents import SealedDelivery, delivery_context
+from pipeline.edge_words import EdgeFault
 from pipeline.errors import PermanentError
 from pipeline.sealing import Opener
 from pipeline.topology import CHART_EDGE
 from producers.chart.breaker import Breaker, Leave
 from producers.chart.deliveries import Delivered, Deliveries, Done, Refused, Wanted
-from producers.chart.faults import Fault, Faults
+from producers.chart.faults import Faults
 from producers.chart.ledger import LedgerAwayError
 from producers.chart.part import Pause
 from producers.chart.port import ChartAwayError, ChartDelivery, ChartPort, ChartRefusedError, Receipt
@@ -85,7 +86,7 @@ class Worker:
             self._away(error)
             return AWAY_SECONDS
         except LedgerAwayError:
-            self._faults.set(Fault.DISK_FULL, stands=True)
+            self._faults.set(EdgeFault.DISK_FULL, stands=True)
             return self._pause.after_failure()
         finally:
             self._breaker.unused() if leave is Leave.PROBE else None
@@ -141,12 +142,12 @@ class Worker:
 
     def _away(self, error: ChartAwayError) -> None:
         self._breaker.failed()
-        if self._faults.set(Fault.CHART_AWAY, stands=True):
+        if self._faults.set(EdgeFault.CHART_AWAY, stands=True):
             LOG.warning("chart away", extra={"clinic": self._clinic, "edge": CHART_EDGE, "reason": str(error)})
 
     def _here(self) -> None:
         self._breaker.succeeded()
-        if self._faults.set(Fault.CHART_AWAY, stands=False):
+        if self._faults.set(EdgeFault.CHART_AWAY, stands=False):
             LOG.info("chart back", extra={"clinic": self._clinic, "edge": CHART_EDGE})
 
     def close(self) -> None:

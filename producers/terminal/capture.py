@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from pipeline.edge_words import EdgeFault
 from pipeline.errors import PermanentError
 from pipeline.oqs.names import FileName
 from pipeline.oqs.whole import is_complete
@@ -130,8 +131,8 @@ class Capture:
 
     def _report_away(self, *, is_away: bool) -> None:
         if not is_away:
-            self._faults.clear("share_away", _PART)
-        elif self._faults.raise_("share_away", _PART):
+            self._faults.clear(EdgeFault.SHARE_AWAY, _PART)
+        elif self._faults.raise_(EdgeFault.SHARE_AWAY, _PART):
             _log.warning("a folder is away")
 
     def _forget_erased(self) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pipeline.contents import SealedFile
 from pipeline.custody import Custody
+from pipeline.edge_words import EdgeFault
 from pipeline.events import FileRefused
 from pipeline.oqs.names import Direction, FileName, parse_name
 from producers.terminal import copies, evidence
@@ -167,8 +168,8 @@ class Keeper:
             damaged = copies.damaged(db)
         unmended = [copy.copy_id for copy in damaged if not self._mend(copy, folders, limit)]
         if not unmended:
-            self.faults.clear("spool_damaged", _PART)
-        elif self.faults.raise_("spool_damaged", _PART):
+            self.faults.clear(EdgeFault.SPOOL_DAMAGED, _PART)
+        elif self.faults.raise_(EdgeFault.SPOOL_DAMAGED, _PART):
             _log.error("spool damaged and the source is gone", extra={"copies": unmended[:10]})
 
     def _mend(self, copy: Copy, folders: Folders, limit: int) -> bool:

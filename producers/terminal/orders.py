@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from pipeline.broker.port import Broker, Delivery, Subscription
+from pipeline.edge_words import EdgeFault
 from pipeline.envelope import Envelope, UnreadableMessageError, read
 from pipeline.events import (
     ErasureOrder,
@@ -79,7 +80,7 @@ class Orders:
         if self._subscription is None:
             self._subscription = self._broker.subscribe(self._queue, PREFETCH)
         deliveries = self._subscription.receive(PREFETCH, wait)
-        self._faults.clear("broker_away", _PART)
+        self._faults.clear(EdgeFault.BROKER_AWAY, _PART)
         if not deliveries:
             return 0
         try:
@@ -101,7 +102,7 @@ class Orders:
 
     def away(self) -> None:
         """Let go of a subscription that failed."""
-        if self._faults.raise_("broker_away", _PART):
+        if self._faults.raise_(EdgeFault.BROKER_AWAY, _PART):
             _log.warning("broker away")
         self.close()
 

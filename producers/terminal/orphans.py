@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from pipeline.edge_words import EdgeFault
 from pipeline.keyring import KeyringError
 from producers.terminal.faults import Faults
 from producers.terminal.folders import Folders, ShareAwayError, ShareFolder
@@ -64,8 +65,8 @@ class Orphans:
         left = [key for key in ripe if not self._complete(found[key], key[1])]
         self._next_at = now + (EVERY_SECONDS if len(ripe) == len(found) else APART_SECONDS)
         if not left:
-            self._faults.clear("orphan", _PART)
-        elif self._faults.raise_("orphan", _PART):
+            self._faults.clear(EdgeFault.ORPHAN, _PART)
+        elif self._faults.raise_(EdgeFault.ORPHAN, _PART):
             _log.error("orphans left", extra={"count": len(left)})
 
     def _find(self) -> dict[tuple[str, str], ShareFolder]:

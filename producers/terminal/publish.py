@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.broker.port import Broker, BrokerAwayError, Publisher, UnroutableError
+from pipeline.edge_words import EdgeFault
 from pipeline.envelope import WireEvent, enclose, pack, write
 from pipeline.events import EdgeReported, FileCaptured
 from producers.terminal import copies, evidence
@@ -72,13 +73,13 @@ class Sending:
             if report is not None:
                 self._confirm(self._publisher, [write(enclose(report, now))])
         except BrokerAwayError:
-            self._away("broker_away")
+            self._away(EdgeFault.BROKER_AWAY)
             return 0
         self._failures = 0
-        self._faults.clear("broker_away", _PART)
+        self._faults.clear(EdgeFault.BROKER_AWAY, _PART)
         return sent
 
-    def _away(self, word: str) -> None:
+    def _away(self, word: EdgeFault) -> None:
         self._failures += 1
         self.close()
         if self._faults.raise_(word, _PART):
@@ -91,11 +92,11 @@ class Sending:
         try:
             publisher.publish_confirmed(pack(events))
         except UnroutableError as fault:
-            if self._faults.raise_("unroutable", _PART):
+            if self._faults.raise_(EdgeFault.UNROUTABLE, _PART):
                 _log.error("unroutable", extra={"count": len(fault.message_ids)})
             self._failures += 1
             return set(fault.message_ids)
-        self._faults.clear("unroutable", _PART)
+        self._faults.clear(EdgeFault.UNROUTABLE, _PART)
         return set()
 
     def _send_files(self, publisher: Publisher, now: datetime) -> int:

@@ -18,6 +18,7 @@ from pipeline.ballast import Ballast
 from pipeline.broker.port import Broker, BrokerAwayError
 from pipeline.clinic_settings import Clinic, Terminal
 from pipeline.clock import Clock
+from pipeline.edge_words import EdgeFault
 from pipeline.events import EdgeReported
 from pipeline.keyring import Keyring, KeyringError
 from pipeline.settings import Settings
@@ -210,7 +211,7 @@ class TerminalRole:
             pause = self._guarded("capture", capture.run_once, capture.wait_seconds) if self._has_room() else None
             took = time.monotonic() - began
             if time.monotonic() - pruned_at > _PRUNE_SECONDS or pause is None:
-                self._prune(ledger, keep_days=0.0 if "disk_full" in self._faults.words() else None)
+                self._prune(ledger, keep_days=0.0 if EdgeFault.DISK_FULL in self._faults.words() else None)
                 pruned_at = time.monotonic()
             self._ended.wait(min(_LONG_PASS * took, 1.0))
             self._wake.wait(_FAULT_PAUSE_SECONDS if pause is None else pause)
@@ -218,20 +219,20 @@ class TerminalRole:
     def _has_room(self) -> bool:
         """Say whether something new may be begun; without a ballast the room is for what is in hand."""
         if self._ballast.tend():
-            self._faults.clear("disk_full", "ballast")
+            self._faults.clear(EdgeFault.DISK_FULL, "ballast")
             return True
-        if self._faults.raise_("disk_full", "ballast"):
+        if self._faults.raise_(EdgeFault.DISK_FULL, "ballast"):
             _log.error("disk full", extra={"part": "ballast"})
         return False
 
     def _note_ledger(self, fault: sqlite3.OperationalError, part: str) -> None:
         word = _word(fault)
-        if word == "disk_full":
+        if word == EdgeFault.DISK_FULL:
             self._ballast.release()
         self._faults.raise_(word, part)
 
     def _clear_ledger(self, part: str) -> None:
-        for word in ("disk_full", "ledger"):
+        for word in (EdgeFault.DISK_FULL, EdgeFault.LEDGER):
             self._faults.clear(word, part)
 
     def _guarded(self, part: str, work: Callable[[Callable[[], bool]], int], wait: Callable[[], float]) -> float | None:
@@ -240,12 +241,12 @@ class TerminalRole:
             kept = work(self._ended.is_set)
         except (SpoolError, sqlite3.OperationalError, KeyringError) as fault:
             word = _word(fault)
-            if word == "disk_full":
+            if word == EdgeFault.DISK_FULL:
                 self._ballast.release()
             if self._faults.raise_(word, part):
                 _log.error("fault", extra={"fault": word, "part": part})
             return None
-        for word in ("disk_full", "spool", "ledger", "keys"):
+        for word in (EdgeFault.DISK_FULL, EdgeFault.SPOOL, EdgeFault.LEDGER, EdgeFault.KEYS):
             self._faults.clear(word, part)
         self._scanned = True
         if kept or part == "capture":
@@ -304,8 +305,8 @@ class TerminalRole:
 
     def _note_clock(self) -> None:
         if self._clock.is_reliable():
-            self._faults.clear("clock", "orders")
-        elif self._faults.raise_("clock", "orders"):
+            self._faults.clear(EdgeFault.CLOCK, "orders")
+        elif self._faults.raise_(EdgeFault.CLOCK, "orders"):
             _log.error("clock unreliable")
 
     # Parts
@@ -364,13 +365,13 @@ class TerminalRole:
         return PublishRules(self._clinic.id, self._terminal.id, repeat)
 
 
-def _word(fault: Exception) -> str:
+def _word(fault: Exception) -> EdgeFault:
     if isinstance(fault, SpoolError):
         return fault.word
     if isinstance(fault, KeyringError):
-        return "keys"
+        return EdgeFault.KEYS
     is_full = getattr(fault, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return "disk_full" if is_full else "ledger"
+    return EdgeFault.DISK_FULL if is_full else EdgeFault.LEDGER
 
 
 def _free_bytes(settings: Settings) -> int:

@@ -16,6 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from pipeline.edge_words import EdgeFault
+
 _FRAME: Final = struct.Struct(">4sII")
 _MAGIC: Final = b"OSp1"
 SEGMENT_BYTES: Final = 64 << 20
@@ -23,9 +25,9 @@ SEGMENT_SECONDS: Final = 86400.0
 
 
 class SpoolError(Exception):
-    """Nothing of the batch may be relied on. `word` is the fault: `disk_full` or `spool`."""
+    """Nothing of the batch may be relied on. `word`: DISK_FULL or SPOOL."""
 
-    def __init__(self, word: str) -> None:
+    def __init__(self, word: EdgeFault) -> None:
         self.word = word
         super().__init__(word)
 
@@ -73,7 +75,7 @@ class Spool:
         except (OSError, DamagedError) as fault:
             self._abandon()
             full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            raise SpoolError("disk_full" if full else "spool") from None
+            raise SpoolError(EdgeFault.DISK_FULL if full else EdgeFault.SPOOL) from None
         self._end = places[-1].offset + places[-1].length if places else self._end
         return places
 

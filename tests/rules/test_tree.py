@@ -103,6 +103,20 @@ def test_the_page_for_operators_says_of_nothing_two_things() -> None:
     assert [line for line in begun if begun.count(line) > 1] == []
 
 
+def test_the_page_for_operators_knows_every_word_of_an_edge_and_no_other() -> None:
+    from pipeline.edge_words import EdgeFault, Refusal  # noqa: PLC0415
+
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    def words(title: str) -> set[str]:
+        (part,) = [part for part in page.split("\n## ") if part.startswith(title)]
+        first = [row.split(" | ")[0] for row in re.findall(r"^\|.*", part, flags=re.MULTILINE)]
+        return set(re.findall(r"`([a-z_]+)`", " ".join(first)))
+
+    assert words("Words of an edge") == set(EdgeFault)
+    assert set(Refusal) - words("Something is parked") == set()
+
+
 def test_every_metric_of_the_page_for_operators_exists() -> None:
     from pipeline.metrics import REGISTRY  # noqa: PLC0415
 

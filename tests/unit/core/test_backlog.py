@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from pipeline import durations, edge_reports, outbox
 from pipeline.backlog import Backlog
@@ -13,7 +14,7 @@ from pipeline.metrics import REGISTRY
 from pipeline.storage import Store
 from pipeline.topology import Edge, Role
 from tests.support.answering import NOW
-from tests.support.edge_report import edge_report
+from tests.support.edge_report import edge_report, hear
 from tests.support.line import Line
 from tests.unit.reconciliation.people import row
 
@@ -113,3 +114,21 @@ def test_an_edge_is_shown_as_it_last_reported(tmp_path: Path) -> None:
     assert value("onshi_edge_faults", **where, fault="share_away") == 1
     assert value("onshi_parked_events", consumer="parsing") == 0
     assert value("onshi_unerased_oldest_seconds", clinic="c1") == 0
+
+
+def test_no_word_that_an_edge_made_up_becomes_a_label_and_what_is_over_is_shown_as_none(tmp_path: Path) -> None:
+    line = Line(tmp_path / "line")
+    where = {"clinic": "c1", "terminal": "t1"}
+    said = [
+        {"custody": {"stored": 2, "mihon_hanako": 1}, "faults": ("mihon_hanako", "spool_damaged")},
+        {"custody": {"erased": 2}, "faults": ("spool_damaged",)},
+    ]
+    for seconds, report in enumerate(said):
+        hear(line.centre.store, line.now + timedelta(seconds=seconds), **report)
+        with line.centre.store.reading() as connection:
+            Backlog(line.now).show(connection, line.now)
+        assert "mihon" not in generate_latest(REGISTRY).decode()
+        assert value("onshi_edge_faults", **where, fault="spool_damaged") == 1
+        assert value("onshi_edge_faults", **where, fault="other") == ("mihon_hanako" in report["faults"])
+        for custody in ("stored", "erased", "seen"):
+            assert value("onshi_edge_copies", **where, custody=custody) == report["custody"].get(custody, 0)

@@ -231,12 +231,13 @@ def test_a_rejected_file_stays_rejected_though_the_chart_took_it(clinic: Forward
     assert clinic.outcome(file_id) == "rejected"
 
 
+@pytest.mark.parametrize("words", ["見本　花子 CANARY", "mihon_hanako"])
 def test_a_refusal_in_a_chart_s_own_words_is_parked_under_a_word_of_the_house(
-    clinic: ForwardingClinic, face: Path
+    clinic: ForwardingClinic, face: Path, words: str
 ) -> None:
     file_id = clinic.add_file(1, face)
     clinic.handle(reconciled(file_id))
-    refusal = refused(file_id).model_copy(update={"reason": "見本　花子 CANARY"})
+    refusal = refused(file_id).model_copy(update={"reason": words})
     assert clinic.handle(refusal)[0].park == "other"
     assert clinic.delivery(file_id) == ("refused", 1, 0, "other")
 

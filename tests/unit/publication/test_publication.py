@@ -25,7 +25,7 @@ from pipeline.vendor_events import NOTICES, FileSettledNotice, RecordReconciledN
 from tests.support.publication import Publishing, reconciled
 from tests.support.vendors import make_key, opened, table
 
-INSIDE = ("file-1", "grant-1", "PERSONHASH", "PATIENTHASH", "見本", "ASIDE", "CANARY")
+INSIDE = ("file-1", "grant-1", "PERSONHASH", "PATIENTHASH", "見本", "ASIDE", "CANARY", "mihon_hanako")
 
 ATTRIBUTES = {"specversion", "id", "source", "type", "time"}
 
@@ -37,7 +37,7 @@ def everything(publishing: Publishing) -> list[Event]:
     return [
         reconciled("file-1"),
         DeliveryDone(clinic="c1", file_id="file-1", revision=1, receipt="CANARY", done_at=publishing.now),
-        DeliveryRefused(clinic="c1", file_id="file-1", revision=1, reason="見本 CANARY"),
+        DeliveryRefused(clinic="c1", file_id="file-1", revision=1, reason="mihon_hanako"),
         FileRejected(clinic="c1", file_id="file-1", reason="foreign_institution"),
         FileSettled(clinic="c1", file_id="file-1", outcome="delivered"),
         ConsentRecorded(**consent, granted=True),
