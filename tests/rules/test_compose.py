@@ -164,6 +164,11 @@ def test_prometheus_asks_every_role_and_the_broker_and_finds_its_files() -> None
     alerts = yaml.safe_load((ROOT / "infra/alertmanager/alertmanager.yml").read_text())
     told = alerts["receivers"][0]["webhook_configs"][0]["url_file"]
     assert told in mounts(COMPOSE, SERVICES["alertmanager"])
+    known = set(re.findall(r"alert: (\w+)", (ROOT / "infra/prometheus/rules.yml").read_text()))
+    matchers = [each for rule in alerts["inhibit_rules"] for side in rule.values() for each in side]
+    assert {name for each in matchers for name in re.findall(r'^alertname="(\w+)"$', each)} <= known
+    roles = {name for each in matchers for name in re.findall(r'^(?:consumer|role)="(\w+)"$', each)}
+    assert roles <= set(CENTRE_ROLES)
 
 
 def test_grafana_finds_its_dashboards_and_prometheus() -> None:
