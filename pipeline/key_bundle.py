@@ -36,16 +36,18 @@ def _public(key: EpochKey) -> PublicEpoch:
     return PublicEpoch(key_class=key.key_class, epoch=key.epoch, public=key.public, generation=key.generation)
 
 
-def hand_over(centre: Path, edge: Edge, machine: Path, *, again: bool = False) -> None:
+def hand_over(centre: Path, edge: Edge, machine: Path, *, again: bool = False) -> bool:
     """Make the keys of an edge's machine in a new folder, and take its private half from the centre.
 
-    With `again` a new pair is drawn first: what was sealed to the former one, its machine alone can open.
+    With `again`, and where a machine has its private half already, a new pair is drawn first: what was sealed to the
+    former one, its machine alone can open. Returns whether a machine had it.
     """
     machine.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = f"edge.{edge.clinic}.{edge.edge}.key"
     with changing(centre):
         ring = read_ring(centre)[0]
         own = centre / name
+        was_known = not own.exists() and any((key.clinic, key.edge) == (edge.clinic, edge.edge) for key in ring.edges)
         if again:
             own.unlink(missing_ok=True)
         if again or not own.exists():
@@ -58,6 +60,7 @@ def hand_over(centre: Path, edge: Edge, machine: Path, *, again: bool = False) -
         write_ring(machine, _of_machine(ring, edge))
         # Last: until the machine's copy is flushed, there must be one here.
         own.unlink()
+    return was_known
 
 
 def _of_machine(ring: Ring, edge: Edge) -> Ring:

@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, func, or_, select, update
 
@@ -18,7 +19,8 @@ from pipeline.envelope import Envelope, WireEvent, enclose, write
 from pipeline.events import DeliveryWanted, Event, RecordParsed, RecordReconciled
 from pipeline.storage.engine import insert_new
 from pipeline.storage.schema import deliveries, files, outbox, parked, receipts
-from pipeline.topology import Role
+from pipeline.topology import Exchange, Role
+from pipeline.vendor_events import vendor_of
 
 HEALED: frozenset[str] = frozenset(event.type_name() for event in (RecordParsed, RecordReconciled, DeliveryWanted))
 """Facts that are published again while somebody may still be waiting for them."""
@@ -97,16 +99,20 @@ def of_causes(
         wanted &= outbox.c.sent_at.is_(None)
     if not is_alone:
         budget.check(list(connection.scalars(select(func.length(outbox.c.body)).where(wanted))))
-    return [_wire(row) for row in connection.execute(select(outbox).where(wanted).order_by(outbox.c.number))]
+    rows = connection.execute(select(outbox).where(wanted).order_by(outbox.c.number)).all()
+    # What is left out here, the relay sends in its turn.
+    late = _overtaking(connection, rows) if only_unsent else set[str]()
+    return [_wire(row) for row in rows if row.event_id not in late]
 
 
 def claim_unsent(connection: Connection, now: datetime) -> list[WireEvent]:
     """Claim rows that nobody has sent; who claims them and dies leaves them to be claimed again.
 
     Those that were tried longest ago first: what cannot be sent (a vendor's stream that is away) may be thousands.
+    They are claimed in parts, and no part tells a vendor what was written after something that it leaves unsent.
     """
     query = (
-        select(outbox.c.event_id, func.length(outbox.c.body))
+        select(outbox.c.event_id, func.length(outbox.c.body), outbox.c.exchange, outbox.c.routing_key, outbox.c.number)
         .where(
             outbox.c.sent_at.is_(None), or_(outbox.c.left_at < now - LEFT_AFTER, outbox.c.left_at > now + DRIFT_LIMIT)
         )
@@ -114,16 +120,32 @@ def claim_unsent(connection: Connection, now: datetime) -> list[WireEvent]:
         .limit(CLAIMED_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    claimed = list(budget.fitting((row[0], row[1]) for row in connection.execute(query).all()))
-    if claimed:
-        connection.execute(update(outbox).where(outbox.c.event_id.in_(claimed)).values(left_at=now))
-    return _read(connection, claimed)
+    rows = list(budget.fitting((row, row[1]) for row in connection.execute(query).all()))
+    if not rows:
+        return []
+    claimed = [row.event_id for row in rows]
+    connection.execute(update(outbox).where(outbox.c.event_id.in_(claimed)).values(left_at=now))
+    return _read(connection, set(claimed) - _overtaking(connection, rows))
+
+
+def _overtaking(connection: Connection, rows: Sequence[Any]) -> set[str]:
+    """Find, of claimed rows, the notices that one for the same vendor goes before which is unsent and not claimed."""
+    notices = [row for row in rows if row.exchange == Exchange.PUBLIC]
+    if not notices:
+        return set()
+    others = (outbox.c.exchange == Exchange.PUBLIC.value) & outbox.c.event_id.not_in([row.event_id for row in notices])
+    query = select(outbox.c.routing_key, func.min(outbox.c.number)).where(outbox.c.sent_at.is_(None), others)
+    first: dict[str, int] = {}
+    for key, number in connection.execute(query.group_by(outbox.c.routing_key)):
+        first[vendor_of(key)] = min(number, first.get(vendor_of(key), number))
+    return {row.event_id for row in notices if row.number > first.get(vendor_of(row.routing_key), row.number)}
 
 
 def unsent_keys(connection: Connection, role: Role) -> set[str]:
     """Find the routing keys of what this role wrote and nobody has sent."""
-    query = select(outbox.c.routing_key).where(outbox.c.sent_at.is_(None), outbox.c.consumer == role.value)
-    return set(connection.scalars(query.distinct()))
+    # Asked for all roles: by the index of what is unsent, never by the role's, through all it ever wrote.
+    query = select(outbox.c.routing_key, outbox.c.consumer).where(outbox.c.sent_at.is_(None)).distinct()
+    return {key for key, consumer in connection.execute(query) if consumer == role.value}
 
 
 def drop_unsent(connection: Connection, role: Role, routing_keys: Collection[str]) -> None:

@@ -4,13 +4,11 @@ While a vendor's key or secret cannot be used, whatever that vendor would have b
 events keep their order; everybody else's flow on. Kept is the event from inside, which says nothing of a patient.
 """
 
-import itertools
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from consumers.publication.notices import Heard
 from pipeline.events import BY_TYPE
@@ -18,8 +16,6 @@ from pipeline.storage.engine import insert_new
 from pipeline.storage.schema import vendor_held
 
 MOST = 200
-
-_counter = itertools.count(time.time_ns())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +36,21 @@ class Release:
 
 
 def apply(connection: Connection, writes: Sequence[object], now: datetime) -> None:
+    holds = [write for write in writes if isinstance(write, Hold)]
+    # Counted on from what waits: another instance, or another clock, may have held it.
+    last = (connection.scalar(select(func.max(vendor_held.c.number))) if holds else None) or 0
     rows = [
         {
             "vendor": write.vendor,
             "event_id": write.heard.event.id,
-            "number": next(_counter),
+            "number": last + place,
             "type": write.heard.event.type_name(),
             "reason": write.reason,
             "body": write.heard.event.model_dump_json().encode(),
             "said_at": write.heard.at,
             "held_at": now,
         }
-        for write in writes
-        if isinstance(write, Hold)
+        for place, write in enumerate(holds, 1)
     ]
     insert_new(connection, vendor_held, rows)
     for write in writes:

@@ -32,7 +32,7 @@ def ca(settings: Settings, arguments: Namespace) -> int:
                 tell(arguments, copy_list(group, arguments.name))
             return code
         case "disconnect":
-            return _disconnect(settings, arguments)
+            return _disconnect(settings, Authority(directory), arguments)
         case _:
             authority = Authority(directory)
             count = authority.revoke(arguments.name, now)
@@ -75,7 +75,10 @@ def _renew(authority: Authority, arguments: Namespace, now: datetime) -> int:
     return 0
 
 
-def _disconnect(settings: Settings, arguments: Namespace) -> int:
+def _disconnect(settings: Settings, authority: Authority, arguments: Namespace) -> int:
+    if all(each.name != arguments.name for each in authority.issued()):
+        # None of a name that is nobody's is open, and whoever was meant would stay.
+        raise WrongUseError(f"{arguments.name}: has no certificate of this authority")
     count = disconnect(settings, arguments.name)
     _say(arguments, {"disconnected": count}, f"open connections of {arguments.name} ended: {count}")
     return 0

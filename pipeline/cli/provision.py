@@ -35,7 +35,7 @@ def tell(arguments: Namespace, *lines: str) -> None:
 
 def copy_list(group: GroupSettings, user: str | None = None) -> str:
     """Name the steps that nobody but a person can take after a revocation. `user`: who stays, with another pair."""
-    said = f"copy {group.ca_dir}/crl to the broker now: until then a revoked certificate still lets in"
+    said = f"copy {group.ca_dir}/crl to every node of the broker now: until then a revoked certificate still lets in"
     return said if user is None else f"{said}\nthen end what it has open: onshi ca disconnect {user}"
 
 

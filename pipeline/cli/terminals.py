@@ -45,8 +45,10 @@ def terminals(settings: Settings, arguments: Namespace) -> int:
     made = authority.issue(user, Purpose.CLIENT, out / "certificates", now)
     ended = authority.revoke(user, now, but=made.serial)
     shutil.copyfile(authority.certificate_file, out / "certificates" / "ca.crt")
-    hand_over(changed.keys.dir, edge, out / "keys", again=arguments.again)
-    if arguments.again and edge.edge != CHART_EDGE:
+    was_known = hand_over(changed.keys.dir, edge, out / "keys", again=arguments.again)
+    # Also where no certificate stands: it was revoked or has ended, its clinic came back, the authority is another.
+    follows = (arguments.again or was_known) and edge.edge != CHART_EDGE
+    if follows:
         succeed(out / STATE, edge.clinic, edge.edge)
     text = text_of(
         _configuration(clinic.institution_codes, edge, group.edge_url, arguments), _COMMENT.format(edge=user)
@@ -56,7 +58,7 @@ def terminals(settings: Settings, arguments: Namespace) -> int:
     _say(arguments, out, user, len(applied.made))
     if ended:
         tell(arguments, copy_list(group, user))
-    if arguments.again and edge.edge != CHART_EDGE:
+    if follows:
         tell(arguments, _FORMER)
     return 0
 

@@ -239,6 +239,30 @@ def test_a_client_refuses_what_is_no_time(client: str) -> None:
     assert start_of(*(PYTHON_START if client == "python" else NODE_START), "yesterday").returncode != 0
 
 
+@pytest.mark.parametrize("start", ["next", "last"])
+def test_the_python_client_passes_nothing_over_when_the_broker_ends_its_reading(tmp_path: Path, start: str) -> None:
+    """A stream's node that goes down ends the consumer, not the connection: nothing is raised."""
+    said = subprocess.run(
+        [sys.executable, "-c", END_PYTHON, str(CLIENTS), start], cwd=tmp_path, capture_output=True, check=True
+    )
+    assert said.stdout.split() == [start.encode(), b"datetime"]
+
+
+END_PYTHON = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+import subscribe
+starts = []
+def read(options, journal):
+    starts.append(options.start)
+    print(options.start if isinstance(options.start, str) else type(options.start).__name__)
+    if len(starts) > 1:
+        raise KeyboardInterrupt
+subscribe.read = read
+subscribe.PAUSE_SECONDS = 0
+sys.argv[1:] = ["--url", "amqp://x", "--vendor", "acme", "--from", sys.argv[2]]
+subscribe.main()
+"""
 ASK_PYTHON = """
 import sys
 sys.path[:0] = [sys.argv[1]]

@@ -22,6 +22,7 @@ from pathlib import Path
 import pika
 from joserfc import jwe
 from joserfc.jwk import Key, import_key
+from pika.adapters.blocking_connection import BlockingChannel
 from pika.credentials import ExternalCredentials
 from pika.exceptions import AMQPError
 
@@ -96,9 +97,12 @@ def parameters(options: argparse.Namespace) -> pika.URLParameters:
 
 
 def read(options: argparse.Namespace, journal: Journal) -> None:
-    """Read until the connection ends."""
-    connection = pika.BlockingConnection(parameters(options))
-    channel = connection.channel()
+    """Read until the connection ends, or the broker ends the reading alone."""
+    with pika.BlockingConnection(parameters(options)) as connection:
+        read_from(connection.channel(), options, journal)
+
+
+def read_from(channel: BlockingChannel, options: argparse.Namespace, journal: Journal) -> None:
     channel.basic_qos(prefetch_count=PREFETCH)
     start = options.start if journal.next_offset is None else journal.next_offset
     stream = f"vendor.{options.vendor}"
@@ -137,13 +141,14 @@ def main() -> int:
     while True:
         try:
             read(options, journal)
+            print("away: the broker ended the consumer", file=sys.stderr, flush=True)
         except (AMQPError, OSError) as error:
             print(f"away: {type(error).__name__}", file=sys.stderr, flush=True)
-            # Named anew, these would be later places: what came meanwhile must not be passed over.
-            options.start = began if options.start in ("last", "next") else options.start
-            time.sleep(PAUSE_SECONDS)
         except KeyboardInterrupt:
             return 0
+        # Named anew, these would be later places: what came meanwhile must not be passed over.
+        options.start = began if options.start in ("last", "next") else options.start
+        time.sleep(PAUSE_SECONDS)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What is said again when nothing came of it, and when is it forgotten?"""
 
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
+from sqlalchemy.event import listen, remove
 
 from pipeline import outbox
 from pipeline.events import FileStored, RecordParsed, RecordReconciled
@@ -132,3 +135,24 @@ def test_what_can_not_be_sent_keeps_nothing_newer_from_its_turn(store, monkeypat
         turns = [NOW + timedelta(seconds=at) for at in range(7, 30)]
         tried = {event.id for now in turns for event in outbox.claim_unsent(connection, now)}
     assert newer.id in tried
+
+
+def test_what_is_unsent_is_found_without_looking_through_what_was_sent(store: Store) -> None:
+    """Publication asks before every batch; what it sent in two weeks may be a hundred thousand rows."""
+    asked: list[tuple[str, Any]] = []
+    with store.transaction() as connection:
+        if store.is_postgresql:
+            pytest.skip("it plans by what the tables hold")
+        note = partial(_note, asked)
+        listen(connection, "before_cursor_execute", note)
+        assert outbox.unsent_keys(connection, Role.PUBLICATION) == set()
+        remove(connection, "before_cursor_execute", note)
+        ((statement, parameters),) = asked
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    assert "outbox_unsent" in plan[0]
+
+
+def _note(
+    asked: list[tuple[str, Any]], _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
+) -> None:
+    asked.append((statement, parameters))

@@ -3,10 +3,13 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 
+from consumers.publication import held
+from pipeline import outbox
 from pipeline.broker.port import BrokerAwayError, OutMessage, UnroutableError
 from pipeline.envelope import enclose
 from pipeline.events import Event, FileSettled
@@ -127,3 +130,40 @@ def test_what_could_not_leave_for_a_vendor_that_was_taken_out_is_dropped(office:
 def unsent(office: Office) -> list[str]:
     rows = office.publishing.centre.rows(outbox_table)
     return [row["routing_key"].split(".")[2] for row in rows if row["sent_at"] is None]
+
+
+def test_what_is_sent_in_several_takes_keeps_its_order(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands that wait, one take has a part: the next one must not have what comes after it, while it waits."""
+    monkeypatch.setattr(outbox, "CLAIMED_AT_ONCE", 2)
+    office.streams.is_away = True
+    with pytest.raises(BrokerAwayError):
+        office.say(*FILES)
+    with pytest.raises(BrokerAwayError):
+        office.pass_time()
+    office.streams.is_away = False
+    office.pass_time(40)
+    assert office.heard("acme") == office.heard("beta") == list(FILES)
+    assert not unsent(office)
+
+
+def test_what_an_instance_with_a_slower_clock_holds_takes_its_place_behind(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = office.publishing.root / "acme.jwk"
+    whole = public.read_text()
+    public.write_text("{}")
+    office.say("one", "two")
+    monkeypatch.setattr(held, "_counter", count(1), raising=False)
+    office.say("three")
+    public.write_text(whole)
+    office.pass_time()
+    assert office.heard("acme") == ["one", "two", "three"]
+
+
+def test_what_is_heard_again_does_not_overtake_what_has_not_left_before_it(office: Office) -> None:
+    office.streams.missing = {"acme"}
+    office.say("one", "two")
+    office.streams.missing = set()
+    office.say("two")
+    office.pass_time()
+    assert office.heard("acme") == ["one", "two"]
