@@ -67,8 +67,9 @@ def test_a_share_that_is_away_for_a_while_makes_nothing_vanish(tmp_path: Path) -
             run.made.face.rename(tmp_path / "face")
             run.fault()
             run.said("a folder is away", times)
-            (tmp_path / "face").rename(run.made.face)
             # It is said once for each absence, so the return must have been seen before it goes again.
+            eventually(lambda: "share_away" in run.made.state()["terminals"]["t1"]["faults"], 150)
+            (tmp_path / "face").rename(run.made.face)
             eventually(lambda: not run.made.state()["terminals"]["t1"]["faults"], 150)
         assert run.made.ask("status")["files"]["vanished"] == 0
         (tmp_path / "inbox").rename(run.made.inbox)

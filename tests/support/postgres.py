@@ -35,6 +35,7 @@ class PostgresNode:
         self._directory = Path(tempfile.mkdtemp(prefix="onshi-pg-"))
         if self._user:
             shutil.chown(self._directory, self._user)
+        self._log = self._directory / "server.log"
         self.port = free_port()
         self._run("initdb", "-D", "data", "-U", "app", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         self._databases = 0
@@ -46,21 +47,31 @@ class PostgresNode:
         return self._process.pid
 
     def start(self) -> None:
-        options = ["-D", "data", "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._directory)]
-        self._process = subprocess.Popen(
-            [self._binaries / "postgres", *options],
-            cwd=self._directory,
-            user=self._user,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
         deadline = time.monotonic() + 90
+        self._spawn()
         while self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False).returncode:
             if time.monotonic() > deadline:
-                raise TimeoutError("PostgreSQL did not start within 90 s")
+                raise TimeoutError(f"PostgreSQL did not start within 90 s: {self._last_words()}")
+            if self._process.poll() is not None:
+                # Children of a killed one have sessions of their own, and it ends while one still holds the memory.
+                self._spawn()
+
+    def _spawn(self) -> None:
+        options = ["-D", "data", "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._directory)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", *options],
+                cwd=self._directory,
+                user=self._user,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-500:]
 
     def database(self) -> str:
         """Make a fresh database and return its URL."""
