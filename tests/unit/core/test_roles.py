@@ -25,6 +25,8 @@ def test_a_queue_that_is_deleted_while_we_run_is_declared_again(
 ) -> None:
     for name in ("DECLARE_EVERY_SECONDS", "MISSED_EVERY_SECONDS", "FIRST_PAUSE_SECONDS"):
         monkeypatch.setattr(roles, name, 0.05)
+    # The default folders of keys and state are relative.
+    monkeypatch.chdir(tmp_path)
     settings = make_settings(tmp_path)
     assembly = Assembly(settings, [Role.PARSING])
     broker = assembly._broker._broker
