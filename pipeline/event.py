@@ -20,7 +20,7 @@ _WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def word_of(reason: str) -> str:
-    """Take a word of the house for itself: an edge's reason is what it sent, and becomes a label that others read."""
+    """Take a reason of the centre's own if it has the form of a word, for vendors read it. Of an edge: `edge_words`."""
     return reason if _WORD.fullmatch(reason) else OTHER
 
 
